@@ -1,0 +1,272 @@
+"""Ask a model for JSON of a given schema, and take nothing else for an answer.
+
+Servers constrain the output by grammar, but not by every keyword and not for every model: the JSON may stand in the
+reasoning or in a fence, and may break the schema. So every answer is found, parsed and checked here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar, overload
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from pipeline.agent.context import ActionContext, CompletionSettings
+from pipeline.agent.messages import assistant_message, merge_same_role, user_message
+from pipeline.agent.schema import flat_schema, validation_problems
+from pipeline.errors import ConfigError, OutputFault
+from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest
+
+_log = structlog.get_logger()
+_M = TypeVar("_M", bound=BaseModel)
+
+_MAX_DECODE_ATTEMPTS = 2000
+_MAX_PROBLEM_CHARACTERS = 400
+_MAX_ECHO_CHARACTERS = 4000
+_FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
+_OPENING_BRACKET = re.compile(r"[{\[]")
+
+
+class NotJson(ValueError):
+    """Say shortly why a text is not JSON."""
+
+
+@overload
+async def prompt_llm_for_json(
+    context: ActionContext | Model,
+    schema: type[_M],
+    prompt: str,
+    *,
+    prefix: Sequence[JsonObject] = (),
+    schema_name: str = "answer",
+    max_tokens: int | None = None,
+    retries: int = 2,
+) -> _M: ...
+
+
+@overload
+async def prompt_llm_for_json(
+    context: ActionContext | Model,
+    schema: JsonObject,
+    prompt: str,
+    *,
+    prefix: Sequence[JsonObject] = (),
+    schema_name: str = "answer",
+    max_tokens: int | None = None,
+    retries: int = 2,
+) -> Any: ...
+
+
+async def prompt_llm_for_json(
+    context: ActionContext | Model,
+    schema: type[BaseModel] | JsonObject,
+    prompt: str,
+    *,
+    prefix: Sequence[JsonObject] = (),
+    schema_name: str = "answer",
+    max_tokens: int | None = None,
+    retries: int = 2,
+) -> Any:
+    """Return the answer to the prompt: an instance of a pydantic class, or JSON that fits a JSON Schema.
+
+    `prefix` are messages before the prompt; callers that keep them constant keep the server's prefix cache. Numbers
+    with a fraction arrive as `Decimal`. An answer that does not fit goes back with the reason up to `retries` times;
+    one that was cut off may once be twice as long. After that it is an `OutputFault`.
+    """
+    model, completion = _model_of(context)
+    check = _check_against(schema, schema_name)
+    request = ModelRequest(
+        messages=merge_same_role((*prefix, user_message(prompt))),
+        schema=flat_schema(schema),
+        schema_name=schema_name,
+        max_tokens=max_tokens or completion.max_tokens,
+        temperature=completion.temperature,
+    )
+    first_max_tokens = request.max_tokens
+    misfit = _Misfit("nothing was asked", "")
+    for attempt in range(1, retries + 2):
+        reply = await model.complete(request)
+        if _is_cut_off(reply) and request.max_tokens == first_max_tokens:
+            request = replace(request, max_tokens=first_max_tokens * 2)
+            reply = await model.complete(request)
+        outcome = _judge(reply, check)
+        if isinstance(outcome, _Fit):
+            return outcome.value
+        misfit = outcome
+        _log.info("answer.rejected", schema=schema_name, attempt=attempt, where=misfit.where)
+        request = replace(request, messages=_with_feedback(request, reply, misfit))
+    raise OutputFault(
+        f"the model gave no usable `{schema_name}` in {retries + 1} tries; the last failed at: {misfit.where}",
+        hint="try a larger model, or one that LM Studio lists as able to give structured output",
+    )
+
+
+def read_json(text: str, *, exact: bool = False) -> Any:
+    """Return what the text says as JSON, or raise `NotJson`; with `exact` fractions become `Decimal`."""
+    try:
+        value = _decoder(exact=exact).decode(text)
+        # A lone surrogate parses, but could be neither sent nor recorded afterwards.
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except RecursionError as error:
+        raise NotJson("it is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise NotJson("it holds half a character (a lone surrogate)") from error
+    except ValueError as error:
+        raise NotJson(str(error)[:_MAX_PROBLEM_CHARACTERS]) from error
+    return value
+
+
+def json_candidates(reply: ModelReply) -> Iterator[Any]:
+    """Yield what might be the answer: the text as a whole, what it fences, what it holds; then so of the reasoning.
+
+    Within prose the last comes first, since drafts and examples stand before the answer. Of a reply that was cut off
+    only the whole text counts: pieces of it may be drafts.
+    """
+    for text in (reply.text, reply.reasoning):
+        if not text.strip():
+            continue
+        try:
+            yield read_json(text, exact=True)
+            continue
+        except NotJson:
+            if reply.finish_reason == "length":
+                return
+        yield from _pieces(text)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    value: Any
+
+
+@dataclass(frozen=True)
+class _Misfit:
+    """Say what is wrong: `where` without any value of the document, for people; `problem` in full, for the model."""
+
+    where: str
+    problem: str
+
+
+_Check = Callable[[Any], _Fit | _Misfit]
+
+
+def _decoder(*, exact: bool) -> json.JSONDecoder:
+    return json.JSONDecoder(parse_float=_read_decimal if exact else None, parse_constant=_refuse_constant)
+
+
+def _read_decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise NotJson("a number in it is out of every range") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise NotJson(f"{name} is not JSON")
+
+
+def _model_of(context: ActionContext | Model) -> tuple[Model, CompletionSettings]:
+    if isinstance(context, ActionContext):
+        return context.model, context.completion
+    return context, CompletionSettings()
+
+
+def _check_against(schema: type[BaseModel] | JsonObject, name: str) -> _Check:
+    return _class_check(schema) if isinstance(schema, type) else _schema_check(schema, name)
+
+
+def _class_check(schema: type[BaseModel]) -> _Check:
+    def check(candidate: Any) -> _Fit | _Misfit:
+        try:
+            return _Fit(schema.model_validate(candidate))
+        except ValidationError as error:
+            places = [".".join(map(str, problem["loc"])) or "the whole" for problem in error.errors()]
+            return _Misfit(where=", ".join(places[:5]), problem=validation_problems(error))
+
+    return check
+
+
+def _schema_check(schema: JsonObject, name: str) -> _Check:
+    # Loaded late: most agents give pydantic classes and need none of it.
+    import jsonschema  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    validator_class = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        validator_class.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise ConfigError(f"the schema `{name}` is not a JSON Schema: {error.message}") from error
+    # With the schema's own numbers exact as well: by floats, 1.13 is no multiple of 0.01.
+    validator = validator_class(read_json(json.dumps(schema), exact=True))
+
+    def check(candidate: Any) -> _Fit | _Misfit:
+        error = jsonschema.exceptions.best_match(validator.iter_errors(candidate))
+        if error is None:
+            return _Fit(candidate)
+        return _Misfit(where=f"{error.json_path} ({error.validator})", problem=f"{error.json_path}: {error.message}")
+
+    return check
+
+
+def _judge(reply: ModelReply, check: _Check) -> _Fit | _Misfit:
+    """Return the first candidate that fits, or what is wrong with the likeliest."""
+    likeliest: _Misfit | None = None
+    for candidate in json_candidates(reply):
+        outcome = check(candidate)
+        if isinstance(outcome, _Fit):
+            return outcome
+        likeliest = likeliest or outcome
+    if _is_cut_off(reply):
+        return _Misfit("the answer was cut off", "it was cut off because it became too long; be brief")
+    return likeliest or _Misfit("no JSON in the answer", "it holds no JSON")
+
+
+def _is_cut_off(reply: ModelReply) -> bool:
+    if reply.finish_reason != "length":
+        return False
+    try:
+        read_json(reply.text)
+    except NotJson:
+        return True
+    return False
+
+
+def _pieces(text: str) -> Iterator[Any]:
+    for fenced in reversed(_FENCE.findall(text)):
+        try:
+            yield read_json(fenced, exact=True)
+        except NotJson:
+            continue
+    yield from reversed(_embedded(text))
+
+
+def _embedded(text: str) -> list[Any]:
+    """Return the outermost objects and arrays that stand somewhere in the text, in order."""
+    found: list[Any] = []
+    position = 0
+    decoder = _decoder(exact=False)
+    # Bounded: a text of nothing but brackets would be read to its end from each of them.
+    for _ in range(_MAX_DECODE_ATTEMPTS):
+        match = _OPENING_BRACKET.search(text, position)
+        if match is None:
+            break
+        try:
+            _, position = decoder.raw_decode(text, match.start())
+            found.append(read_json(text[match.start() : position], exact=True))
+        except (ValueError, RecursionError):
+            position = match.start() + 1
+    return found
+
+
+def _with_feedback(request: ModelRequest, reply: ModelReply, misfit: _Misfit) -> tuple[JsonObject, ...]:
+    feedback = (
+        f"That answer cannot be used: {misfit.problem[:_MAX_PROBLEM_CHARACTERS]}\n"
+        "Answer again with one complete JSON value that fits the schema, and nothing else."
+    )
+    said = reply.text[:_MAX_ECHO_CHARACTERS]
+    before = (assistant_message(said),) if said.strip() else ()
+    return merge_same_role((*request.messages, *before, user_message(feedback)))

@@ -1,0 +1,102 @@
+"""The seam between a session and durability: every effect of a session is a step.
+
+A step runs a function once and remembers what it returned. The core ships the runner that remembers nothing; the
+pipeline brings one that writes each result to the job's trace and answers from it after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
+
+
+class Steps(Protocol):
+    """Run named steps; names repeat, so each runner counts them within its scope."""
+
+    async def run(
+        self, name: str, request: JsonObject, function: Callable[[Steps], Awaitable[JsonObject]]
+    ) -> JsonObject:
+        """Return the function's result, from the record where there is one.
+
+        `request` describes what is asked, for the record; a recorded step whose request differs is a divergence.
+        The function receives the runner for steps inside this one.
+        """
+        ...
+
+    def note(self, event: str, **fields: Any) -> None:
+        """Add an event that is worth telling but has no effect, such as `memory.added`."""
+        ...
+
+
+class DirectSteps:
+    """Run every step at once and remember nothing."""
+
+    async def run(
+        self,
+        name: str,  # noqa: ARG002 - the protocol's names
+        request: JsonObject,  # noqa: ARG002
+        function: Callable[[Steps], Awaitable[JsonObject]],
+    ) -> JsonObject:
+        return await function(self)
+
+    def note(self, event: str, **fields: Any) -> None:  # noqa: ARG002
+        return None
+
+
+class SteppedModel:
+    """Make every call to a model a step."""
+
+    def __init__(self, model: Model, steps: Steps) -> None:
+        self._model = model
+        self._steps = steps
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Return the reply, recorded or live; errors of the model pass through and leave no record."""
+
+        async def ask(_: Steps) -> JsonObject:
+            return (await self._model.complete(request)).to_json()
+
+        return ModelReply.from_json(await self._steps.run("model", request.fingerprint(), ask))
+
+
+class Meter:
+    """Add up what model calls cost; with a `parent`, there as well."""
+
+    def __init__(self, *, parent: Meter | None = None) -> None:
+        self._parent = parent
+        self.usage = Usage()
+        self.model_calls = 0
+
+    def add(self, usage: Usage, *, model_calls: int = 1) -> None:
+        """Count one call, or several whose cost was added up elsewhere."""
+        self.usage += usage
+        self.model_calls += model_calls
+        if self._parent is not None:
+            self._parent.add(usage, model_calls=model_calls)
+
+    @property
+    def tokens(self) -> int:
+        """Return prompt and completion tokens together."""
+        return self.usage.prompt_tokens + self.usage.completion_tokens
+
+
+class MeteredModel:
+    """Count every call to a model, and ask before each whether another one is allowed.
+
+    `check` raises when it is not. Counting stands outside of `SteppedModel`, so that a call answered from the record
+    counts as it did when it was paid for, and a resumed session reaches the same sums.
+    """
+
+    def __init__(self, model: Model, meter: Meter, *, check: Callable[[], None] = lambda: None) -> None:
+        self._model = model
+        self._meter = meter
+        self._check = check
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Return the reply and count it."""
+        self._check()
+        reply = await self._model.complete(request)
+        self._meter.add(reply.usage)
+        return reply

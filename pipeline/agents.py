@@ -1,0 +1,94 @@
+"""Agents as files: goals, tools, limits and prompts of each stand in `config/agents/<name>.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from pipeline.agent import CompletionSettings, Goal, SessionLimits
+from pipeline.errors import ConfigError
+
+
+class GoalSettings(BaseModel, frozen=True, extra="forbid"):
+    """Set one goal; higher priorities come first in the system message."""
+
+    name: str = Field(min_length=1, description="a short name of the goal")
+    description: str = Field(min_length=1, description="what the agent should do, in full sentences")
+    priority: int = Field(0, description="goals with higher numbers stand first")
+
+
+class AnswerSettings(BaseModel, frozen=True, extra="forbid"):
+    """Set what one model call of this agent may produce."""
+
+    max_tokens: int = Field(2048, ge=16, le=65536, description="tokens one answer may have")
+    step_max_tokens: int = Field(512, ge=16, le=65536, description="tokens one choice of a tool may have")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 for the most likely answer")
+
+
+class FileSettings(BaseModel, frozen=True, extra="forbid"):
+    """Set which files the agent takes."""
+
+    extensions: tuple[str, ...] = Field((), description="suffixes with their dot, in small letters; none means all")
+
+
+class AgentSettings(BaseModel, frozen=True, extra="forbid"):
+    """Set one agent; `prompts` maps a prompt's name to its text."""
+
+    name: str
+    description: str = Field(description="what the agent is for, in one sentence")
+    result: Literal["invoice", "answer"] = Field(description="what its result is")
+    task: str = Field(description="what stands before the document in the session's first message")
+    tools: tuple[str, ...] = Field((), description="tools by name")
+    tags: tuple[str, ...] = Field((), description="tools by tag")
+    goals: tuple[GoalSettings, ...] = Field(min_length=1)
+    limits: SessionLimits = SessionLimits()
+    model: AnswerSettings = AnswerSettings()
+    prompts: dict[str, str] = Field(default_factory=dict)
+    files: FileSettings = FileSettings()
+
+    def session_goals(self) -> list[Goal]:
+        """Return the goals as the agent core wants them."""
+        return [Goal(goal.name, goal.description, priority=goal.priority) for goal in self.goals]
+
+    def step_completion(self) -> CompletionSettings:
+        """Return how the loop asks for the next tool call."""
+        return CompletionSettings(max_tokens=self.model.step_max_tokens, temperature=self.model.temperature)
+
+    def answer_completion(self) -> CompletionSettings:
+        """Return how tools ask for data or prose."""
+        return CompletionSettings(max_tokens=self.model.max_tokens, temperature=self.model.temperature)
+
+
+def load_agents(config: Path) -> dict[str, AgentSettings]:
+    """Return every agent of a configuration folder by name.
+
+    Raises ConfigError that names file, key and remedy.
+    """
+    files = sorted((config / "agents").glob("*.toml"))
+    if not files:
+        raise ConfigError(f"no agents in {config / 'agents'}", hint="restore the shipped invoice.toml there")
+    return {path.stem: _load(path, config / "prompts") for path in files}
+
+
+def _load(path: Path, prompts: Path) -> AgentSettings:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint="correct that line") from error
+    data["prompts"] = {name: _prompt(prompts / str(file), path) for name, file in data.get("prompts", {}).items()}
+    try:
+        return AgentSettings.model_validate({**data, "name": path.stem})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {key}: {first['msg']}", hint="compare with the shipped invoice.toml") from error
+
+
+def _prompt(path: Path, agent_file: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"{agent_file} names the prompt {path}, which cannot be read", hint="put it there") from error

@@ -1,0 +1,167 @@
+"""The parts put together: which settings go into which part, and what is opened and closed around a command."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import structlog
+from sqlalchemy import Engine
+
+from pipeline.agents import AgentSettings, load_agents
+from pipeline.config import Settings, config_folder
+from pipeline.disk import Disk
+from pipeline.document.reader import DocumentReader
+from pipeline.engine.files import Body, FileEngine, Observer
+from pipeline.errors import ConfigError
+from pipeline.index import JobIndex
+from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.llm.hosts import HostedModel, HostState, host_from
+from pipeline.lock import DaemonNote, only_one
+from pipeline.outbox import DATABASE_NAME, Outbox
+from pipeline.requests import Requests
+from pipeline.service import Service, check_folders
+from pipeline.worker import Worker
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Hold what every command needs that looks into the outbox."""
+
+    inbox: Path
+    outbox: Outbox
+    index: JobIndex
+    store: InvoiceStore
+    agents: Mapping[str, AgentSettings]
+    disk: Disk
+
+    @property
+    def extensions(self) -> dict[str, tuple[str, ...]]:
+        """Return for each agent the suffixes of the files it takes."""
+        return {name: agent.files.extensions for name, agent in self.agents.items()}
+
+
+@dataclass(frozen=True)
+class App:
+    """Hold the running parts of a command that works on jobs."""
+
+    folders: Folders
+    model: HostedModel
+    worker: Worker
+    engine: FileEngine
+    service: Service
+
+
+@contextmanager
+def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Folders]:
+    """Create what is missing of the folders and open the database.
+
+    Raises ConfigError where a folder cannot be used.
+    """
+    disk = disk or Disk()
+    inbox, root = settings.folders.inbox, settings.folders.outbox
+    problem = check_folders(inbox, root)
+    if problem:
+        raise ConfigError(f"[folders] {problem}", hint="choose two folders beside each other")
+    agents = load_agents(config_folder())
+    try:
+        disk.make_folder(inbox)
+        disk.make_folder(root)
+        database = open_engine(root / DATABASE_NAME)
+    except OSError as error:
+        raise ConfigError(
+            f"[folders] {error.filename or root} cannot be used: {error.strerror}", hint="check that it may be written"
+        ) from error
+    try:
+        yield _folders(inbox, root, agents, disk, database)
+    finally:
+        database.dispose()
+
+
+def _folders(inbox: Path, root: Path, agents: Mapping[str, AgentSettings], disk: Disk, database: Engine) -> Folders:
+    index = JobIndex(database)
+    outbox = Outbox(root, disk, index)
+    try:
+        outbox.prepare()
+    except OSError as error:
+        raise ConfigError(f"[folders] {root} cannot be written: {error.strerror}", hint="check its rights") from error
+    return Folders(inbox, outbox, index, InvoiceStore(database), agents, disk)
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings,
+    *,
+    doing: str,
+    one_shot: bool = False,
+    observer: Observer | None = None,
+    disk: Disk | None = None,
+) -> AsyncIterator[App]:
+    """Open everything a command needs that works on jobs; hold the outbox for this process.
+
+    `doing` is told to others who want the outbox. A `one_shot` command does not wait for ever for LM Studio.
+    Raises ConfigError where the outbox is taken, or a setting is wrong.
+    """
+    with open_folders(settings, disk=disk) as folders, only_one(folders.outbox.root, doing=doing) as note:
+        llm = settings.llm
+        if one_shot:
+            llm = llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds})
+        model = host_from(llm, on_change=_teller(note))
+        async with DocumentReader(settings.reading) as reader:
+            worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
+            engine = new_engine(settings, folders, worker, observer=observer, one_shot=one_shot)
+            service = Service(
+                folders.inbox,
+                folders.outbox,
+                engine,
+                settings=settings.intake,
+                agents=folders.extensions,
+                grace_seconds=settings.daemon.grace_seconds,
+                requests=Requests(folders.outbox.root, folders.disk),
+            )
+            try:
+                yield App(folders, model, worker, engine, service)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await model.aclose()
+
+
+def new_engine(
+    settings: Settings, folders: Folders, body: Body, *, observer: Observer | None, one_shot: bool
+) -> FileEngine:
+    """Return an engine over the outbox."""
+    return FileEngine(
+        folders.outbox,
+        body,
+        concurrency=settings.daemon.concurrency,
+        retry=settings.jobs,
+        include_text=settings.trace.include_text,
+        observer=observer,
+        ends_without_host=one_shot,
+    )
+
+
+def host_note(state: HostState) -> dict[str, object]:
+    """Return what is told of a host to other processes and in `status`."""
+    return {
+        "address": state.address,
+        "status": state.status.value,
+        "since": state.since.isoformat(timespec="seconds"),
+        "reason": state.reason,
+        "hint": state.hint,
+        "model": state.model,
+        "slots": state.slots,
+        "context_tokens": state.context_tokens,
+    }
+
+
+def _teller(note: DaemonNote) -> Callable[[HostState], Awaitable[None]]:
+    async def tell(state: HostState) -> None:
+        note.tell(host=host_note(state))
+
+    return tell

@@ -1,0 +1,201 @@
+"""The commands that only look: `status` and `show`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.app import open_folders
+from pipeline.cli.tables import coloured, compact, facts_table, money, print_json, screen, what_to_look_at
+from pipeline.config import Settings
+from pipeline.job import STEP_EVENTS
+from pipeline.llm.discovery import probe
+from pipeline.outbox import JobFolder
+from pipeline.status import Status, look
+from pipeline.trace import Event, read_events
+
+_HOUR_SECONDS = 3600.0
+_MAX_IGNORED_SHOWN = 10
+
+
+async def show_status(settings: Settings, *, as_json: bool) -> int:
+    """Print the status; return the exit code."""
+    with open_folders(settings) as folders:
+        status = look(
+            folders.inbox,
+            folders.outbox,
+            agents=folders.extensions,
+            rate=folders.index.finished_within(_HOUR_SECONDS),
+            host=await _host(settings),
+        )
+    if as_json:
+        print_json(status.to_json())
+    else:
+        screen.print(facts_table(_status_rows(status)))
+        _print_ignored(status)
+    return 0
+
+
+def show_job(settings: Settings, name: str, *, as_json: bool) -> None:
+    """Print one job's story."""
+    with open_folders(settings) as folders:
+        job = folders.outbox.find(name)
+        events = list(read_events(job.trace_path))
+        result = job.result()
+        if as_json:
+            print_json({"job": job.name, "state": job.state, "path": str(job.path), "result": result, "events": events})
+            return
+        _print_job(job, result, events)
+
+
+async def _host(settings: Settings) -> dict[str, Any]:
+    llm = settings.llm
+    facts = await probe(
+        llm.base_url,
+        api_key=llm.api_key.get_secret_value(),
+        timeout_seconds=llm.probe_timeout_seconds,
+        allow_public_host=llm.allow_public_host,
+    )
+    model = facts.pick(llm.model)
+    return {
+        "address": facts.address,
+        "reachable": facts.reachable,
+        "is_lm_studio": facts.is_lm_studio,
+        "model": model.name if model else None,
+        "loaded": model.loaded if model else None,
+        "error": facts.error,
+        "hint": facts.hint,
+    }
+
+
+def _status_rows(status: Status) -> list[tuple[str, str]]:
+    oldest = f" (oldest {_ago(status.oldest_waiting_seconds)})" if status.waiting else ""
+    rows = [("waiting", f"{status.waiting}{oldest}")]
+    rows += [(name, str(getattr(status, name))) for name in ("working", "done", "review", "failed")]
+    rows.append(("ignored", str(len(status.ignored))))
+    rows.append(("last hour", f"{status.finished_per_hour:.0f} finished"))
+    if status.seconds_left is not None:
+        rows.append(("time left", f"about {_ago(status.seconds_left)}"))
+    rows.append(("daemon", _daemon_line(status)))
+    rows.append(("LM Studio", _host_line(status)))
+    rows.append(("inbox", escape(status.inbox_error or status.inbox)))
+    rows.append(("outbox", escape(status.outbox)))
+    return rows
+
+
+def _daemon_line(status: Status) -> str:
+    daemon = status.daemon
+    if daemon is None:
+        return "not running"
+    return f"{daemon.get('doing')} as process {daemon.get('pid')} since {daemon.get('since')}"
+
+
+def _host_line(status: Status) -> str:
+    host = status.host
+    seen = (status.daemon or {}).get("host") or {}
+    line = f"{host['address']}: {host['model'] or 'no model loaded'}" if host["reachable"] else f"away: {host['error']}"
+    if seen.get("status") in ("down", "refused"):
+        line += f"; the daemon waits since {seen['since']}: {seen['reason']}"
+    return escape(line)
+
+
+def _print_ignored(status: Status) -> None:
+    for one in status.ignored[:_MAX_IGNORED_SHOWN]:
+        screen.print(f"  ignored: {escape(one['path'])}: {escape(one['reason'])}")
+    if len(status.ignored) > _MAX_IGNORED_SHOWN:
+        screen.print(f"  … and {len(status.ignored) - _MAX_IGNORED_SHOWN} more (--json lists all)")
+
+
+def _ago(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event]) -> None:
+    screen.print(f"[bold]{escape(job.name)}[/]  {coloured(job.state)}  {escape(str(job.path))}")
+    for one in events:
+        line = _story_line(one)
+        if line:
+            screen.print(f"  [dim]{one['at'][11:19]}[/] {escape(line)}", highlight=False)
+    if result is None:
+        return
+    if result["invoice"]:
+        screen.print(_invoice_table(result))
+    for one in result["findings"]:
+        screen.print(f"  {one['severity']}: {escape(one['field'])}: {escape(one['message'])}", highlight=False)
+    if result["error"]:
+        screen.print(f"  {escape(what_to_look_at(result))}\n  {escape(result['error']['hint'])}", style="red")
+    if result["answer"]:
+        screen.print(escape(result["answer"]))
+    usage = result["usage"]
+    screen.print(
+        f"  {usage['attempts']} attempts, {usage['model_calls']} model calls, {usage['prompt_tokens']} + "
+        f"{usage['completion_tokens']} tokens, {usage['seconds']} s, model {result['versions']['model']}"
+    )
+
+
+def _story_line(one: Event) -> str:
+    match one["event"]:
+        case "job.claimed":
+            return f"claimed {one['name']} ({one['size']} bytes) for the agent {one['agent']}"
+        case "job.reopened":
+            return f"opened again: {one['reason']}"
+        case "attempt.started":
+            return f"attempt {one['attempt']} started"
+        case "attempt.failed":
+            return f"attempt {one['attempt']} failed: {one['error']['message']}"
+        case "attempt.interrupted":
+            return f"attempt {one['attempt']} was interrupted"
+        case "retry.scheduled":
+            return f"next attempt in {one['delay_seconds']} s"
+        case "job.finished":
+            return f"finished: {one['status']}"
+        case name if name in STEP_EVENTS.values():
+            return _step_line(name, one)
+    return ""
+
+
+def _step_line(name: str, one: Event) -> str:
+    output = one.get("output")
+    seconds = f"({one['seconds']} s)"
+    if name == STEP_EVENTS["model"]:
+        usage = one["usage"]
+        said = "" if output is None else _said(output)
+        return f"model {seconds}, {usage['prompt_tokens']} + {usage['completion_tokens']} tokens: {said}"
+    if output is None:
+        return f"{name} {seconds}, kept out of the trace"
+    if name == STEP_EVENTS["document"]:
+        characters = sum(len(page["text"]) for page in output["pages"])
+        return f"read {len(output['pages'])} pages, {characters} characters {seconds}"
+    tool = one["request"].get("tool", "")
+    return f"tool {tool} {seconds}: {compact(output.get('error') or output.get('result') or '')}"
+
+
+def _said(output: dict[str, Any]) -> str:
+    calls = ", ".join(f"{call['name']}({compact(call['arguments'], 80)})" for call in output["tool_calls"])
+    return calls or compact(output["text"])
+
+
+def _invoice_table(result: dict[str, Any]) -> Table:
+    table = Table(header_style="bold")
+    for name in ("field", "value", "page", "where the document says it"):
+        table.add_column(name, overflow="fold")
+    for path, value in _fields(result["invoice"]):
+        evidence = result["evidence"].get(path) or {}
+        shown = money(value, None) if not isinstance(value, str) else escape(value)
+        table.add_row(path, shown, str(evidence.get("page", "")), escape(evidence.get("quote", "")))
+    return table
+
+
+def _fields(value: Any, path: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [leaf for key, entry in value.items() for leaf in _fields(entry, f"{path}.{key}".strip("."))]
+    if isinstance(value, list):
+        return [leaf for number, entry in enumerate(value) for leaf in _fields(entry, f"{path}.{number}")]
+    return [] if value is None else [(path, value)]

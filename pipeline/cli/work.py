@@ -1,0 +1,85 @@
+"""The commands that work on files: `serve` and `run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from pipeline.app import App, open_app
+from pipeline.cli.tables import notes, print_json, print_results, progress_bar
+from pipeline.config import Settings
+from pipeline.engine.files import Progress
+from pipeline.errors import ConfigError, HostFault
+from pipeline.job import FINISHED, State
+from pipeline.llm.discovery import probe
+
+log = structlog.get_logger()
+
+
+async def serve_inbox(settings: Settings, *, once: bool) -> int:
+    """Serve the inbox; return the exit code."""
+    async with open_app(settings, doing="serve", one_shot=once) as app:
+        log.info(
+            "service.started",
+            inbox=str(app.folders.inbox),
+            outbox=str(app.folders.outbox.root),
+            base_url=settings.llm.base_url,
+            concurrency=settings.daemon.concurrency,
+        )
+        await app.service.serve(once=once)
+        counts = app.engine.counts
+        log.info("service.stopped", **{state.value: counts[state] for state in FINISHED})
+        raise_if_host_lost(app)
+        return 1 if once and counts[State.FAILED] else 0
+
+
+async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, as_json: bool) -> int:
+    """Work off the files; print their results; return the exit code."""
+    await require_host(settings)
+    with progress_bar() as bar:
+        task = bar.add_task("invoices", total=len(files))
+
+        def tell(progress: Progress) -> None:
+            if progress.state is not State.WORKING:
+                bar.advance(task)
+
+        async with open_app(settings, doing="run", one_shot=True, observer=tell) as app:
+            if agent not in app.folders.agents:
+                known = ", ".join(sorted(app.folders.agents))
+                raise ConfigError(f"no agent is named {agent}", hint=f"agents: {known}")
+            jobs = await app.service.run([(path, agent) for path in files])
+            results = [result for name in jobs if (result := app.folders.outbox.find(name).result())]
+    if as_json:
+        for result in results:
+            print_json(result)
+    elif results:
+        print_results(results)
+    raise_if_host_lost(app)
+    if not as_json:
+        notes.print(f"Results and traces: {app.folders.outbox.root}")
+    return 1 if any(result["status"] == State.FAILED for result in results) or len(results) < len(files) else 0
+
+
+async def require_host(settings: Settings) -> None:
+    """Raise ConfigError at once where LM Studio is absent, so that a person need not wait to learn it."""
+    llm = settings.llm
+    facts = await probe(
+        llm.base_url,
+        api_key=llm.api_key.get_secret_value(),
+        timeout_seconds=llm.probe_timeout_seconds,
+        allow_public_host=llm.allow_public_host,
+    )
+    if not facts.reachable:
+        raise ConfigError(f"LM Studio does not answer at {facts.address}: {facts.error}", hint=facts.hint)
+
+
+def raise_if_host_lost(app: App) -> None:
+    """Say that the run ended because LM Studio stayed away."""
+    lost: HostFault | None = app.engine.host_lost
+    if lost is None:
+        return
+    left = app.folders.outbox.count(State.WORKING)
+    raise ConfigError(
+        lost.message, hint=f"{lost.hint} {left} jobs wait in working/ and go on at the next start".strip()
+    )

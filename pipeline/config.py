@@ -1,0 +1,170 @@
+"""All settings, joined: shipped defaults, then `config/pipeline.toml`, then the environment, then options.
+
+Each section's class stands beside the code it sets; this module only joins them and explains mistakes. It is the one
+place where the pipeline reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from pipeline.document.limits import ReadingSettings
+from pipeline.errors import ConfigError
+from pipeline.inbox import IntakeSettings
+from pipeline.llm.hosts import HostSettings
+from pipeline.retry import RetrySettings
+
+ENVIRONMENT_PREFIX = "PIPELINE_"
+SETTINGS_NAME = "pipeline.toml"
+_ALIASES = {"LM_STUDIO_API_BASE": ("llm", "base_url"), "LM_STUDIO_API_KEY": ("llm", "api_key")}
+_NOT_SETTINGS = {"PIPELINE_CONFIG"}
+
+Values = dict[str, Any]
+
+
+class FolderSettings(BaseModel, frozen=True, extra="forbid"):
+    """Say where files come in and results go out; relative paths start at the current folder."""
+
+    inbox: Path = Field(Path("inbox"), description="drop files here")
+    outbox: Path = Field(Path("outbox"), description="jobs, results and the database")
+
+
+class DaemonSettings(BaseModel, frozen=True, extra="forbid"):
+    """Say how much is done at once and how the daemon stops."""
+
+    concurrency: int = Field(
+        8, ge=1, le=256, description="jobs in flight at once; about twice the slots of LM Studio keeps these full"
+    )
+    grace_seconds: float = Field(
+        60.0, ge=0, le=3600, description="after the first signal running sessions have so many seconds to finish"
+    )
+    host_wait_seconds: float = Field(
+        60.0, ge=0, le=86400, description="`run` and `serve --once` wait so many seconds for an absent LM Studio"
+    )
+
+
+class TraceSettings(BaseModel, frozen=True, extra="forbid"):
+    """Say what a trace may hold."""
+
+    include_text: bool = Field(
+        True, description="keep document text and answers in traces; without them a job cannot be resumed or replayed"
+    )
+
+
+class LogSettings(BaseModel, frozen=True, extra="forbid"):
+    """Say how the daemon logs."""
+
+    format: Literal["auto", "console", "json"] = Field("auto", description="auto: readable on a terminal, else JSON")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least level that is logged")
+
+
+class Settings(BaseModel, frozen=True, extra="forbid"):
+    """Join the sections; no part of the pipeline receives the whole."""
+
+    folders: FolderSettings = FolderSettings()
+    daemon: DaemonSettings = DaemonSettings()
+    intake: IntakeSettings = IntakeSettings()
+    jobs: RetrySettings = RetrySettings()
+    reading: ReadingSettings = ReadingSettings()
+    llm: HostSettings = HostSettings()
+    trace: TraceSettings = TraceSettings()
+    logs: LogSettings = LogSettings()
+
+
+def shipped_config() -> Path:
+    """Return the folder of settings and agents that came with the program."""
+    packaged = Path(__file__).parent / "shipped_config"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "config"
+
+
+def config_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder settings are read from: PIPELINE_CONFIG, else ./config, else what was shipped."""
+    named = environment.get("PIPELINE_CONFIG")
+    if named:
+        if not Path(named).is_dir():
+            raise ConfigError(f"PIPELINE_CONFIG names {named}, which is no folder", hint="correct or unset it")
+        return Path(named)
+    local = Path("config")
+    return local if (local / SETTINGS_NAME).is_file() else shipped_config()
+
+
+def load_settings(options: Values | None = None, *, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in force.
+
+    `options` maps section to key to value and wins over all. Raises ConfigError that names file or variable, key
+    and remedy.
+    """
+    path = config_folder(environment) / SETTINGS_NAME
+    sources: dict[tuple[str, str], str] = {}
+    values: Values = {}
+    for origin, section, key, value in (
+        *_from_file(path),
+        *_from_environment(environment),
+        *_from_options(options or {}),
+    ):
+        values.setdefault(section, {})[key] = value
+        sources[section, key] = origin
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _explained(error, sources, str(path)) from error
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, str, str, Any]]:
+    if not path.is_file():
+        return
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint="correct that line") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
+    for section, entries in data.items():
+        if not isinstance(entries, dict):
+            raise ConfigError(f"{path}: {section} stands outside a section", hint="put it below a [section] line")
+        for key, value in entries.items():
+            yield str(path), section, key, value
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
+    for name, (section, key) in _ALIASES.items():
+        if environment.get(name):
+            yield name, section, key, environment[name]
+    for name, value in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in _NOT_SETTINGS:
+            continue
+        section, separator, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+        if separator:
+            yield name, section, key, value
+
+
+def _from_options(options: Values) -> Iterator[tuple[str, str, str, Any]]:
+    for section, entries in options.items():
+        for key, value in entries.items():
+            if value is not None:
+                yield "an option", section, key, value
+
+
+def _explained(error: ValidationError, sources: Mapping[tuple[str, str], str], path: str) -> ConfigError:
+    """Turn the first mistake into one sentence and a remedy."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    section, key = where[0], where[1] if len(where) > 1 else ""
+    origin = sources.get((section, key)) or next((o for (s, _), o in sources.items() if s == section), path)
+    name = f"[{section}] {key}".strip()
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(section if key else "")
+        return ConfigError(f"{origin}: unknown setting {name}", hint=f"known here: {', '.join(known)}")
+    return ConfigError(f"{origin}: {name} = {first['input']!r}: {first['msg']}", hint=f"see {SETTINGS_NAME} for {name}")
+
+
+def _known_keys(section: str) -> list[str]:
+    field = Settings.model_fields.get(section)
+    model = field.annotation if field else Settings
+    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

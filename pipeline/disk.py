@@ -1,0 +1,158 @@
+"""The only module that changes the disk.
+
+Every change is made of the few operations in `Disk`, in an order that survives a kill or a power cut between any two
+of them: write to a temporary name, sync the file, rename, sync the folder. Tests replace the object to make
+operation n fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+TEMPORARY_SUFFIX = ".writing"
+_COPY_CHUNK_BYTES = 1024 * 1024
+
+
+class Disk:
+    """Change files and folders durably; every method returns after the change has been synced.
+
+    The methods with a leading underscore are the single operations; all others are built from them.
+    """
+
+    def make_folder(self, folder: Path) -> None:
+        """Create the folder and its parents; existing ones are fine."""
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            self._mkdir(path)
+            self._sync_folder(path.parent)
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Add bytes at the end of the file, creating it where needed."""
+        created = not path.exists()
+        size = 0 if created else path.stat().st_size
+        try:
+            self._write(path, data, flags=os.O_APPEND)
+        except OSError:
+            # A full disk writes a part; what is appended next must not stand behind half a line.
+            with contextlib.suppress(OSError):
+                self._truncate(path, size)
+            raise
+        if created:
+            self._sync_folder(path.parent)
+
+    def cut(self, path: Path, size: int) -> None:
+        """Shorten the file to `size` bytes."""
+        self._truncate(path, size)
+
+    def publish(self, path: Path, data: bytes) -> None:
+        """Put the bytes under that name, whole or not at all, replacing what was there."""
+        temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+        self._write(temporary, data, flags=os.O_TRUNC)
+        self._rename(temporary, path)
+        self._sync_folder(path.parent)
+
+    def move(self, source: Path, target: Path) -> None:
+        """Move a file or folder; between file systems a file is copied, synced and only then removed.
+
+        Raises FileExistsError where the target exists: nothing is ever overwritten by a move.
+        """
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        try:
+            self._rename(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV or source.is_dir():
+                raise
+            self.copy(source, target)
+            self.remove(source)
+            return
+        self._sync_folder(target.parent)
+        if source.parent != target.parent:
+            self._sync_folder(source.parent)
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy a file under the name, whole or not at all."""
+        temporary = target.with_name(f".{target.name}{TEMPORARY_SUFFIX}")
+        self._copy(source, temporary)
+        self._rename(temporary, target)
+        self._sync_folder(target.parent)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is gone already is fine."""
+        self._unlink(path)
+        self._sync_folder(path.parent)
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove a folder and what is in it."""
+        self._rmtree(folder)
+        self._sync_folder(folder.parent)
+
+    def _mkdir(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+
+    def _write(self, path: Path, data: bytes, *, flags: int) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags | getattr(os, "O_BINARY", 0), 0o644)
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        with source.open("rb") as reader, target.open("wb") as writer:
+            shutil.copyfileobj(reader, writer, _COPY_CHUNK_BYTES)
+            writer.flush()
+            os.fsync(writer.fileno())
+
+    def _truncate(self, path: Path, size: int) -> None:
+        with path.open("r+b") as file:
+            file.truncate(size)
+            os.fsync(file.fileno())
+
+    def _rename(self, source: Path, target: Path) -> None:
+        source.replace(target)
+
+    def _unlink(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    def _rmtree(self, folder: Path) -> None:
+        shutil.rmtree(folder)
+
+    def _sync_folder(self, folder: Path) -> None:
+        # Windows cannot open a folder for syncing; NTFS journals the rename itself.
+        if os.name == "nt":
+            return
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def is_plain_file(path: Path) -> bool:
+    """Say whether the path is a regular file itself, not a link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def names_in(folder: Path) -> Iterable[str]:
+    """Yield the names in a folder, nothing where it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries)
+    except FileNotFoundError:
+        return
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,56 @@
+"""A document as the rest of the pipeline sees it: pages of text, nothing of any file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Page:
+    """Hold one page, counted from 1.
+
+    `text` keeps rows and columns where the format has them and is what a model is shown; `plain` is the same page in
+    reading order where that differs (long names stay together), else empty. Values are looked for in both.
+    """
+
+    number: int
+    text: str
+    plain: str = ""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Tell of something odd in a file, in a sentence; `gap` says that a part of the file could not be read."""
+
+    text: str
+    gap: bool = False
+
+
+@dataclass(frozen=True)
+class Document:
+    """Hold what was read from one file; `size` is in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+    media_type: str
+    pages: tuple[Page, ...]
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Return the whole text, pages separated by a form feed."""
+        return "\f".join(page.text for page in self.pages)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as plain JSON for the trace."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Document:
+        """Rebuild a document from `to_json`."""
+        pages = tuple(Page(**page) for page in data["pages"])
+        notices = tuple(Notice(**notice) for notice in data["notices"])
+        return cls(**{**data, "pages": pages, "notices": notices})

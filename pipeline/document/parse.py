@@ -1,0 +1,115 @@
+"""From a path to a document; plain blocking code, meant for a reader process."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.document.limits import ReadingSettings
+from pipeline.document.model import Document, Notice, Page
+from pipeline.document.pdf import read_pdf
+from pipeline.document.refusal import Reason, refusal
+from pipeline.document.sniff import Content, Kind, sniff
+from pipeline.document.text import clean, hidden_notice
+
+
+def parse_file(path: Path, *, name: str, settings: ReadingSettings) -> Document:
+    """Read a file by its content, whatever its name says; raise `DocumentError` where that cannot be done."""
+    data = _load(path, name=name, max_bytes=settings.max_bytes)
+    content = sniff(data)
+    _refuse_unreadable(content, name)
+    match content.kind:
+        case Kind.PDF:
+            read = _Read("application/pdf", *read_pdf(data, name=name, settings=settings))
+        case Kind.XML:
+            text, notices = _without_attachments(content.text)
+            read = _Read("application/xml", *_read_text([text], notices, name=name, settings=settings))
+        case _:
+            parts = content.text.split("\f")
+            read = _Read("text/plain", *_read_text(parts, (), name=name, settings=settings))
+    return Document(
+        name=name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        media_type=read.media_type,
+        pages=read.pages,
+        notices=(*_mislabelled(content, name), *read.notices),
+    )
+
+
+class _Read(NamedTuple):
+    media_type: str
+    pages: tuple[Page, ...]
+    notices: tuple[Notice, ...]
+
+
+_EMBEDDED_FILE = re.compile(r">[A-Za-z0-9+/=\s]{2000,}<")
+_KINDS_BY_SUFFIX = {".pdf": Kind.PDF, ".xml": Kind.XML, ".txt": Kind.TEXT}
+
+
+def _load(path: Path, *, name: str, max_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        detail = f"cannot be opened ({error.strerror})"
+        raise refusal(Reason.UNREADABLE, name, detail=detail, transient=True) from error
+    if len(data) > max_bytes:
+        detail = f"is larger than {max_bytes / 1e6:.3g} MB"
+        raise refusal(Reason.TOO_LARGE, name, detail=detail)
+    if not data:
+        raise refusal(Reason.EMPTY, name)
+    # A download that was given its room on the disk and never filled.
+    if not data.strip(b"\0"):
+        raise refusal(Reason.EMPTY, name, detail="is empty: it holds only zero bytes")
+    return data
+
+
+def _refuse_unreadable(content: Content, name: str) -> None:
+    claims_pdf = _claimed_kind(name) is Kind.PDF
+    match content.kind:
+        case Kind.FOREIGN:
+            raise refusal(Reason.UNSUPPORTED, name, detail=f"is {content.what}", hint=content.hint)
+        case Kind.BINARY if not claims_pdf:
+            raise refusal(Reason.UNSUPPORTED, name, detail="is binary data of an unknown kind")
+        # Text named .pdf is an error message or a broken download far more often than a document.
+        case Kind.BINARY | Kind.TEXT | Kind.XML if claims_pdf:
+            raise refusal(Reason.NOT_A_PDF, name)
+
+
+def _claimed_kind(name: str) -> Kind | None:
+    return _KINDS_BY_SUFFIX.get(Path(name).suffix.lower())
+
+
+def _mislabelled(content: Content, name: str) -> tuple[Notice, ...]:
+    claimed = _claimed_kind(name)
+    if claimed in (None, content.kind):
+        return ()
+    seen = f"The file is named {Path(name).suffix} but holds {content.kind}; it was read as {content.kind}."
+    return (Notice(seen),)
+
+
+def _without_attachments(xml: str) -> tuple[str, tuple[Notice, ...]]:
+    """Leave embedded files out of the text: they are long, and no text."""
+    text, found = _EMBEDDED_FILE.subn(">(attached file)<", xml)
+    return text, (Notice(f"{found} attached files were left out of the text."),) if found else ()
+
+
+def _read_text(
+    parts: list[str], notices: tuple[Notice, ...], *, name: str, settings: ReadingSettings
+) -> tuple[tuple[Page, ...], tuple[Notice, ...]]:
+    if sum(map(len, parts)) > settings.max_characters:
+        raise refusal(Reason.TOO_LARGE, name, detail="holds far more text than an invoice")
+    cleaned = [clean(part) for part in parts]
+    while cleaned and not cleaned[-1].text.strip():
+        cleaned.pop()
+    if not cleaned:
+        raise refusal(Reason.EMPTY, name, detail="holds nothing but blanks")
+    if len(cleaned) > settings.max_pages:
+        raise refusal(Reason.TOO_MANY_PAGES, name)
+    hidden = sum(part.hidden for part in cleaned)
+    if hidden:
+        notices = (*notices, hidden_notice(hidden))
+    return tuple(Page(number, part.text) for number, part in enumerate(cleaned, 1)), notices

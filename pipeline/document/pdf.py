@@ -1,0 +1,169 @@
+"""Text out of PDF files; the only module that knows pypdf."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import BytesIO
+from typing import NamedTuple, ParamSpec, TypeVar
+
+import pypdf
+from pypdf.errors import LimitReachedError
+
+from pipeline.document.limits import ReadingSettings
+from pipeline.document.model import Notice, Page
+from pipeline.document.refusal import Reason, refusal
+from pipeline.document.text import clean, hidden_notice, visible_characters
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class PdfText(NamedTuple):
+    """Hold the pages of a PDF and sentences about odd things seen."""
+
+    pages: tuple[Page, ...]
+    notices: tuple[Notice, ...]
+
+
+def read_pdf(data: bytes, *, name: str, settings: ReadingSettings) -> PdfText:
+    """Return the text of every page, or raise `DocumentError`; never more than the settings allow."""
+    if _is_cut_off(data):
+        raise refusal(Reason.DAMAGED, name, detail="is incomplete: the end of the file is missing")
+    try:
+        with pypdf.apply_configuration(
+            zlib_maximum_output_length=settings.pdf_stream_bytes,
+            lzw_maximum_output_length=settings.pdf_stream_bytes,
+            run_length_maximum_output_length=settings.pdf_stream_bytes,
+            array_based_stream_maximum_output_length=settings.pdf_stream_bytes,
+            stream_decoding_work_maximum_length=settings.pdf_decoding_bytes,
+            stream_parsing_work_maximum_count=settings.pdf_operations,
+            xform_maximum_invocations_per_extraction=settings.pdf_forms,
+            page_tree_maximum_entries=settings.pdf_tree_entries,
+        ):
+            text = _read_pages(_open(data, name), name=name, settings=settings)
+    except LimitReachedError as error:
+        raise refusal(Reason.TOO_LARGE, name, detail="unpacks to far more than an invoice holds") from error
+    if sum(visible_characters(page.text) for page in text.pages) < settings.min_pdf_characters:
+        raise refusal(Reason.NO_TEXT, name)
+    return text
+
+
+_LINEARIZED_LENGTH = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
+_SPACES = re.compile(r"\s+")
+
+
+def _is_cut_off(data: bytes) -> bool:
+    # pypdf reads what is there of a broken download and says nothing; the total is on the page that is not.
+    if b"%%EOF" not in data and b"startxref" not in data:
+        return True
+    declared = _LINEARIZED_LENGTH.search(data[:1024])
+    return declared is not None and len(data) < int(declared[1])
+
+
+def _open(data: bytes, name: str) -> pypdf.PdfReader:
+    # Foreign lines before the header shift every offset in some files and are counted in others.
+    start = data.index(b"%PDF-")
+    for content in (data, data[start:]) if start else (data,):
+        pdf = _attempt(pypdf.PdfReader, BytesIO(content))
+        if pdf is None:
+            continue
+        # Files locked against changes only open with an empty password.
+        if pdf.is_encrypted and not _attempt(pdf.decrypt, ""):
+            raise refusal(Reason.ENCRYPTED, name)
+        if _count_pages(pdf, name):
+            return pdf
+    raise refusal(Reason.DAMAGED, name)
+
+
+def _count_pages(pdf: pypdf.PdfReader, name: str) -> int:
+    try:
+        return _attempt(len, pdf.pages) or 0
+    except LimitReachedError as error:
+        raise refusal(Reason.TOO_MANY_PAGES, name) from error
+
+
+def _read_pages(pdf: pypdf.PdfReader, *, name: str, settings: ReadingSettings) -> PdfText:
+    count = len(pdf.pages)
+    if count > settings.max_pages:
+        detail = f"has {count} pages; up to {settings.max_pages} are read"
+        raise refusal(Reason.TOO_MANY_PAGES, name, detail=detail)
+    fields = _form_fields(pdf)
+    room = settings.max_characters - len(fields)
+    reads: list[_PageRead] = []
+    for number in range(1, count + 1):
+        read = _read_page(pdf, number)
+        room -= max(len(read.page.text), len(read.page.plain))
+        if room < 0:
+            raise refusal(Reason.TOO_LARGE, name, detail="holds far more text than an invoice")
+        reads.append(read)
+    pages = [read.page for read in reads]
+    if fields:
+        pages[-1] = replace(pages[-1], text=f"{pages[-1].text}\n\n{fields}".lstrip())
+    hidden = sum(read.hidden for read in reads)
+    notices = [*_missing_pages(pdf, count), *(notice for read in reads for notice in read.notices)]
+    if hidden:
+        notices.append(hidden_notice(hidden))
+    return PdfText(tuple(pages), tuple(notices))
+
+
+def _missing_pages(pdf: pypdf.PdfReader, found: int) -> Iterator[Notice]:
+    declared = _attempt(lambda: int(pdf.root_object["/Pages"]["/Count"]))  # type: ignore[index]
+    if declared is not None and declared > found:
+        yield Notice(f"The file speaks of {declared} pages, but only {found} are in it.", gap=True)
+
+
+class _PageRead(NamedTuple):
+    page: Page
+    hidden: int
+    notices: tuple[Notice, ...]
+
+
+def _read_page(pdf: pypdf.PdfReader, number: int) -> _PageRead:
+    page = _attempt(pdf.pages.__getitem__, number - 1)
+    damaged = _PageRead(Page(number, ""), 0, (Notice(f"Page {number} is damaged and could not be read.", gap=True),))
+    if page is None:
+        return damaged
+    layout = _attempt(page.extract_text, extraction_mode="layout", layout_mode_space_vertically=False)
+    plain = _attempt(page.extract_text)
+    if layout is None and plain is None:
+        return damaged
+    rows, order = clean(layout or ""), clean(plain or "")
+    text = textwrap.dedent(rows.text)
+    lost = _lines_missing_from(text, order.text)
+    if lost:
+        text = "\n".join([text, *lost]) if text.strip() else order.text
+    notices = () if text.strip() else (Notice(f"Page {number} has no text, perhaps a picture."),)
+    differs = text.split() != order.text.split()
+    return _PageRead(Page(number, text, order.text if differs else ""), max(rows.hidden, order.hidden), notices)
+
+
+def _lines_missing_from(rows: str, order: str) -> list[str]:
+    """Return lines of the reading order with words that the row view dropped: rotated ones, those of form objects."""
+    kept = _SPACES.sub("", rows)
+    if len(kept) >= len(_SPACES.sub("", order)):
+        return []
+    return [line for line in order.split("\n") if any(word not in kept for word in line.split())]
+
+
+def _form_fields(pdf: pypdf.PdfReader) -> str:
+    """Return what was typed into a form, which is no part of any page's text."""
+    fields = _attempt(pdf.get_fields) or {}
+    values = [
+        clean(f"{name}: {field.get('/V')}").text.replace("\n", " ")
+        for name, field in fields.items()
+        if field.get("/FT") in ("/Tx", "/Ch") and isinstance(field.get("/V"), str) and field.get("/V")
+    ]
+    return "\n".join(["Form fields:", *values]) if values else ""
+
+
+def _attempt(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Call into pypdf; None stands for any of the many kinds of error that a broken file makes it raise."""
+    try:
+        return function(*args, **kwargs)
+    except (MemoryError, LimitReachedError):
+        raise
+    except Exception:  # noqa: BLE001 - one in twenty is no PyPdfError: TypeError, AssertionError, RecursionError …
+        return None

@@ -1,0 +1,100 @@
+"""Read documents in child processes, so that no file can hang, crash or bloat the pipeline."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import TracebackType
+
+import anyio
+import structlog
+
+from pipeline.document.limits import OUT_OF_MEMORY_EXIT, ReadingSettings
+from pipeline.document.model import Document
+from pipeline.document.process import Json, ReaderExit, ReaderGone, ReaderProcess
+from pipeline.document.refusal import Reason, refusal
+from pipeline.errors import DocumentError
+
+log = structlog.get_logger()
+
+
+class DocumentReader:
+    """Read files side by side in a few reader processes, which start when needed and end with the context."""
+
+    def __init__(self, settings: ReadingSettings | None = None) -> None:
+        self._settings = settings or ReadingSettings()
+        self._idle: list[ReaderProcess] = []
+        self._limiter = anyio.CapacityLimiter(self._settings.processes)
+
+    async def __aenter__(self) -> DocumentReader:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._idle:
+            await self._idle.pop().stop()
+
+    async def read(self, path: Path, *, name: str = "") -> Document:
+        """Return the document in the file, under `name` (default: the file's own).
+
+        Raise `DocumentError` where it cannot be read within the limits; other reads go on unharmed.
+        """
+        name = name or path.name
+        try:
+            async with self._limiter:
+                reply = await self._ask({"path": str(path), "name": name})
+        except TimeoutError as error:
+            log.warning("reader.stopped", document=name, wall_seconds=self._settings.wall_seconds)
+            raise refusal(Reason.TIMEOUT, name, transient=True) from error
+        except ReaderExit as error:
+            log.warning("reader.exited", document=name, code=error.code)
+            raise _exit_refusal(error.code, name) from error
+        return _document(reply)
+
+    async def _ask(self, request: Json) -> Json:
+        """Hand the request to a living reader; one that died while it was idle is replaced."""
+        try:
+            reader = self._idle.pop() if self._idle else await self._start(request["name"])
+            return await self._ask_one(reader, request)
+        except ReaderGone:
+            return await self._ask_one(await self._start(request["name"]), request)
+
+    async def _start(self, name: str) -> ReaderProcess:
+        try:
+            return await ReaderProcess.start(self._settings)
+        except (ReaderExit, TimeoutError, OSError) as error:
+            log.warning("reader.failed_to_start", error=str(error))
+            detail = "could not be read: no reader process could be started"
+            hint = "The computer may be short of memory; try again when it is less busy."
+            raise refusal(Reason.READER_DIED, name, detail=detail, hint=hint, transient=True) from error
+
+    async def _ask_one(self, reader: ReaderProcess, request: Json) -> Json:
+        try:
+            with anyio.fail_after(self._settings.wall_seconds):
+                reply = await reader.ask(request)
+        except BaseException:
+            await reader.stop()
+            raise
+        if reader.reads < self._settings.reads_per_process:
+            self._idle.append(reader)
+        else:
+            await reader.stop()
+        return reply
+
+
+def _exit_refusal(code: int, name: str) -> DocumentError:
+    if code == OUT_OF_MEMORY_EXIT:
+        return refusal(Reason.TOO_MUCH_MEMORY, name)
+    if sys.platform != "win32" and code == -signal.SIGXCPU:
+        return refusal(Reason.TIMEOUT, name)
+    return refusal(Reason.READER_DIED, name, transient=True)
+
+
+def _document(reply: Json) -> Document:
+    if "document" in reply:
+        return Document.from_json(reply["document"])
+    if "cause" in reply:
+        log.info("document.refused", reason=reply["error"]["reason"], cause=reply["cause"])
+    raise DocumentError(**reply["error"])

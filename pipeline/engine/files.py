@@ -1,0 +1,225 @@
+"""The default engine: jobs are folders, steps are lines in their traces, a restart goes on where the trace ends."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from pipeline.errors import HostFault, PipelineError
+from pipeline.job import Claim, JobRecord, State
+from pipeline.journal import Journal, into, open_journal
+from pipeline.outbox import JobFolder, Outbox, stale
+from pipeline.result import Outcome, compose, failure, outcome_of_failure
+from pipeline.retry import GiveUp, RetrySettings, decide
+from pipeline.trace import event, utc_now
+
+log = structlog.get_logger()
+
+
+class Body(Protocol):
+    """Do the work of one job; every effect goes through `steps`."""
+
+    async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome: ...
+
+    def prompts_version(self, agent: str) -> str:
+        """Name the version of the agent's prompts, for the result."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Tell an observer that a job started or ended (`state` working means started)."""
+
+    job: JobFolder
+    state: State
+
+
+Observer = Callable[[Progress], None]
+
+
+class FileEngine:
+    """Run at most `concurrency` jobs at once, each from its first attempt to its result.
+
+    With `ends_without_host` a host that stays away ends the run instead of being waited for; the jobs stay resumable.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        body: Body,
+        *,
+        concurrency: int,
+        retry: RetrySettings,
+        include_text: bool = True,
+        observer: Observer | None = None,
+        ends_without_host: bool = False,
+    ) -> None:
+        self._outbox = outbox
+        self._body = body
+        self._retry = retry
+        self._include_text = include_text
+        self._observer = observer or (lambda _: None)
+        self._ends_without_host = ends_without_host
+        self.host_lost: HostFault | None = None
+        self._room = anyio.Semaphore(concurrency, max_value=concurrency)
+        self._stop = anyio.Event()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._idle = anyio.Event()
+        self._unfinished = 0
+        self.counts = dict.fromkeys(State, 0)
+
+    async def serve(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Own the jobs' tasks until `stop` was called and the running ones have ended."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            task_status.started()
+            await self._stop.wait()
+
+    def stop(self) -> None:
+        """Start no further attempt; those that run go on to their end."""
+        self._stop.set()
+
+    async def room(self) -> None:
+        """Wait until one more job may be submitted, and keep that place for it."""
+        await self._room.acquire()
+
+    def give_back_room(self) -> None:
+        """Give back a place that no job was found for."""
+        self._room.release()
+
+    def submit(self, job: JobFolder) -> None:
+        """Start a job that lies in working/; its place was taken with `room`."""
+        if self._tasks is None:
+            raise RuntimeError("the engine does not serve")
+        if self._stop.is_set():
+            self._room.release()  # it lies in working/ and goes on at the next start
+            return
+        self._unfinished += 1
+        self._tasks.start_soon(self._run, job, name=job.name)
+
+    async def drained(self) -> None:
+        """Wait until no submitted job is unfinished."""
+        while self._unfinished:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    async def _run(self, job: JobFolder) -> None:
+        self._observer(Progress(job, State.WORKING))
+        held = True
+        try:
+            while not self._stop.is_set():
+                delay = await self._attempt(job)
+                if delay is None:
+                    return
+                self._room.release()
+                held = False
+                await self._pause(delay)
+                await self._room.acquire()
+                held = True
+        except Exception:  # disk full, damaged trace: this job stays in working/, the others go on
+            log.exception("job.left", job=job.name, hint="it goes on at the next start")
+        finally:
+            if held:
+                self._room.release()
+            self._unfinished -= 1
+            if not self._unfinished:
+                self._idle.set()
+
+    async def _pause(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            await self._stop.wait()
+
+    async def _attempt(self, job: JobFolder) -> float | None:
+        """Make one attempt; return None when the job is finished, else the pause before the next in seconds."""
+        trace = self._outbox.trace(job)
+        await anyio.to_thread.run_sync(trace.mend)
+        record = await anyio.to_thread.run_sync(job.record)
+        claim = record.claim
+        if claim is None:
+            raise RuntimeError(f"{job.path} has a trace without a claim")
+        if record.finished is not None:
+            return await self._finish_again(job, claim, record)
+        journal = open_journal(record, into(trace), attempt=record.attempts + 1, include_text=self._include_text)
+        if record.charged >= self._retry.attempts:
+            await self._finish(job, journal, claim, outcome_of_failure(_worn_out(record)))
+            return None
+        await journal.write(event("attempt.started", attempt=record.attempts + 1, recorded_steps=len(record.steps)))
+        return await self._guarded(job, claim, journal, charged=record.charged + 1)
+
+    async def _guarded(self, job: JobFolder, claim: Claim, journal: Journal, *, charged: int) -> float | None:
+        """Run the body at the one border where every error is caught, recorded and turned into a decision."""
+        try:
+            outcome = await self._body(job, claim, journal)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await journal.write(event("attempt.interrupted", attempt=journal.attempt))
+            raise
+        except Exception as error:  # noqa: BLE001 - the worker's border: this job fails, the others go on
+            return await self._failed(job, claim, journal, error, charged=charged)
+        await self._finish(job, journal, claim, outcome)
+        return None
+
+    async def _failed(
+        self, job: JobFolder, claim: Claim, journal: Journal, error: Exception, *, charged: int
+    ) -> float | None:
+        decision = decide(error, charged=charged, settings=self._retry)
+        described = failure(error)
+        is_charged = isinstance(decision, GiveUp) or decision.charged
+        failed = event("attempt.failed", attempt=journal.attempt, charged=is_charged, error=described)
+        if not isinstance(error, PipelineError):
+            failed["traceback"] = traceback.format_exception(error)
+        await journal.write(failed)
+        log.warning("attempt.failed", job=job.name, attempt=journal.attempt, error=described["type"])
+        if isinstance(decision, GiveUp):
+            await self._finish(job, journal, claim, outcome_of_failure(described))
+            return None
+        if isinstance(error, HostFault) and self._ends_without_host:
+            self.host_lost = error
+            self.stop()
+        retry = event("retry.scheduled", attempt=journal.attempt, delay_seconds=decision.delay_seconds)
+        await journal.write({**retry, "retry_at": retry["at"]})
+        return decision.delay_seconds
+
+    async def _finish(self, job: JobFolder, journal: Journal, claim: Claim, outcome: Outcome) -> None:
+        finished = event("job.finished", attempt=journal.attempt, status=outcome.status, finished_at=utc_now())
+        await journal.write({**finished, "error": outcome.error})
+        await self._publish(job, claim, outcome)
+
+    async def _finish_again(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
+        """Repeat what a crash cut off between the trace's last event and the rename."""
+        finished = record.finished or {}
+        if not await anyio.to_thread.run_sync(stale, job, record):
+            await self._settle(job, State(finished["status"]))
+        elif finished.get("error"):
+            await self._publish(job, claim, outcome_of_failure(finished["error"]))
+        else:
+            journal = open_journal(record, into(self._outbox.trace(job)), include_text=self._include_text)
+            return await self._guarded(job, claim, journal, charged=record.charged)
+        return None
+
+    async def _publish(self, job: JobFolder, claim: Claim, outcome: Outcome) -> None:
+        record = await anyio.to_thread.run_sync(job.record)
+        result = compose(record, outcome, prompts=self._body.prompts_version(claim.agent))
+        done = await anyio.to_thread.run_sync(self._outbox.publish, job, outcome.status, result)
+        self._tell(done)
+
+    async def _settle(self, job: JobFolder, state: State) -> None:
+        self._tell(await anyio.to_thread.run_sync(self._outbox.settle, job, state))
+
+    def _tell(self, job: JobFolder) -> None:
+        self.counts[job.state] += 1
+        log.info("job.finished", job=job.name, status=job.state.value)
+        self._observer(Progress(job, job.state))
+
+
+def _worn_out(record: JobRecord) -> dict[str, object]:
+    last = record.last_error or {}
+    message = f"the program ended {record.charged} times while it worked on this file"
+    hint = "the file may crash a part of the program; look at it, and at the end of the trace"
+    return {"type": "Poison", "message": last.get("message") or message, "hint": hint, "transient": False}

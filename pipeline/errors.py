@@ -1,0 +1,98 @@
+"""Every error the pipeline raises on purpose.
+
+PipelineError
+├── ConfigError             a setting, a folder or a command line is wrong: nothing can start
+├── DocumentError           this file cannot be read; `reason` says why in one word
+├── ModelError
+│   ├── HostFault           LM Studio is away, loading or broken: wait, the job pays nothing
+│   ├── ModelSetupFault     wrong key, wrong model, refused parameter: a person has to act
+│   ├── ContextOverflow     this request does not fit the loaded context
+│   └── OutputFault         the model answered, but not in a usable form
+├── SessionLimit            the session used up its steps, seconds or tokens
+├── JobNotFound             no job of that name in the outbox
+├── ReplayDiverged          a recorded session asked something else than it did before
+└── Interrupted             the daemon was told to stop; the job is resumable
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """Carry a message for a person, a hint what to do, and whether trying again may help."""
+
+    transient = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(PipelineError):
+    """Name the file and key that are wrong and what to put there."""
+
+
+class DocumentError(PipelineError):
+    """Say why a file cannot be read; `reason` is one stable word such as `damaged` or `encrypted`."""
+
+    def __init__(self, message: str, *, reason: str, hint: str = "", transient: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        self.transient = transient
+
+
+class ModelError(PipelineError):
+    """Stand above everything that can go wrong between us and the model server."""
+
+
+class HostFault(ModelError):
+    """The host is unreachable, loading, unloaded or crashed; no fault of the job."""
+
+    transient = True
+
+
+class ModelSetupFault(ModelError):
+    """The host refuses us: wrong key, unknown model, unsupported parameter."""
+
+
+class ContextOverflow(ModelError):
+    """The request is larger than the loaded context; sizes are in tokens where the server names them."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", prompt_tokens: int | None = None, context_tokens: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.prompt_tokens = prompt_tokens
+        self.context_tokens = context_tokens
+
+
+class OutputFault(ModelError):
+    """The answer is empty, cut off or not what the schema asks for, after the bounded retries."""
+
+    transient = True
+
+
+class SessionLimit(PipelineError):
+    """The session ran into one of its limits; `limit` names the setting."""
+
+    def __init__(self, message: str, *, limit: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.limit = limit
+
+
+class JobNotFound(PipelineError):
+    """No job of that name lies in the outbox."""
+
+
+class ReplayDiverged(PipelineError):
+    """The session asked for something that its record does not answer; `step` is the step's key."""
+
+    def __init__(self, message: str, *, step: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
+
+
+class Interrupted(PipelineError):
+    """The daemon stops; what was recorded stays and the job goes on at the next start."""
+
+    transient = True

@@ -1,0 +1,256 @@
+"""Check an invoice against itself: sums, rates, dates, check digits.
+
+Each check is a pure function from an invoice to findings. Errors are what a bookkeeper must look at before paying;
+lines that do not add up are only a warning, because allowances, charges and gross prices are common.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+from stdnum import iban as iban_numbers
+from stdnum.eu import vat as vat_numbers
+from stdnum.exceptions import ValidationError
+
+from pipeline.invoice.model import Finding, Invoice, Kind, LineItem, Party, Severity
+from pipeline.invoice.numbers import is_currency
+
+# EN 16931 rounds per tax line; sums may be off by half a cent each, a whole one is what invoices show.
+_CENT = Decimal("0.01")
+_SLIPS = (Decimal(10), Decimal(100), Decimal(1000))
+_REQUIRED = {
+    "invoice_number": "invoice number",
+    "date": "invoice date",
+    "currency": "currency",
+    "total_amount": "total amount",
+    "vendor.name": "vendor's name",
+}
+
+
+def check(invoice: Invoice, kind: Kind) -> tuple[Finding, ...]:
+    """Return all findings about an invoice, errors first."""
+    findings = [
+        *_required(invoice),
+        *_sums(invoice),
+        *_taxes(invoice),
+        *_lines(invoice),
+        *_slips(invoice),
+        *_dates(invoice),
+        *_signs(invoice, kind),
+        *_currency(invoice),
+        *_identifiers("vendor", invoice.vendor),
+        *_identifiers("buyer", invoice.buyer),
+    ]
+    return sort_findings(findings)
+
+
+def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings by severity, otherwise in their order."""
+    return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
+
+
+def error(code: str, field: str, message: str) -> Finding:
+    """Make a finding that sends the job to review."""
+    return Finding(code=code, severity=Severity.ERROR, field=field, message=message)
+
+
+def warning(code: str, field: str, message: str) -> Finding:
+    """Make a finding worth a glance."""
+    return Finding(code=code, severity=Severity.WARNING, field=field, message=message)
+
+
+def info(code: str, field: str, message: str) -> Finding:
+    """Make a finding that explains."""
+    return Finding(code=code, severity=Severity.INFO, field=field, message=message)
+
+
+def adds_up(net: Decimal, tax: Decimal, total: Decimal, *, tax_lines: int = 1) -> bool:
+    """Say whether net plus tax is the total, within a cent for each tax line."""
+    return abs(net + tax - total) <= _CENT * max(1, tax_lines)
+
+
+def _required(invoice: Invoice) -> Iterator[Finding]:
+    for path, words in _REQUIRED.items():
+        value = invoice.vendor.name if path == "vendor.name" else getattr(invoice, path)
+        if value is None:
+            yield error(f"{path.replace('.', '_')}_missing", path, f"The {words} was not found.")
+
+
+def _sums(invoice: Invoice) -> Iterator[Finding]:
+    net, tax, total = invoice.net_amount, invoice.tax_amount, invoice.total_amount
+    if net is not None and total is not None and tax is None and abs(net) > abs(total):
+        yield error("net_above_total", "total_amount", f"The net amount {net} is more than the total {total}.")
+    if net is None or tax is None or total is None:
+        return
+    if not adds_up(net, tax, total, tax_lines=len(invoice.taxes)):
+        yield error(
+            "sum_mismatch", "total_amount", f"Net {net} and tax {tax} make {net + tax}, but the total says {total}."
+        )
+
+
+def _taxes(invoice: Invoice) -> Iterator[Finding]:
+    # Many programs round the tax of each line and then add, so the tolerance grows with the lines.
+    tolerance = _CENT * max(1, len(invoice.line_items))
+    for number, tax in enumerate(invoice.taxes):
+        if tax.rate is None or tax.base is None or tax.amount is None:
+            continue
+        expected = tax.base * tax.rate / 100
+        if abs(expected - tax.amount) > tolerance:
+            yield warning(
+                "tax_rate_mismatch",
+                f"taxes.{number}.amount",
+                f"{tax.rate} % of {tax.base} is {expected.quantize(_CENT)}, but the tax line says {tax.amount}.",
+            )
+    amounts = [tax.amount for tax in invoice.taxes if tax.amount is not None]
+    if invoice.tax_amount is None or not amounts or len(amounts) != len(invoice.taxes):
+        return
+    if abs(sum(amounts) - invoice.tax_amount) > _CENT * len(amounts):
+        yield warning(
+            "tax_sum_mismatch",
+            "tax_amount",
+            f"The tax lines make {sum(amounts)}, but the total tax is {invoice.tax_amount}.",
+        )
+
+
+def _lines(invoice: Invoice) -> Iterator[Finding]:
+    for number, line in enumerate(invoice.line_items):
+        yield from _line_product(number, line)
+    yield from _line_sum(invoice)
+    seen = Counter(line for line in invoice.line_items if line.description is not None and line.total is not None)
+    for line, count in seen.items():
+        if count > 1:
+            number = invoice.line_items.index(line)
+            yield info("duplicate_line", f"line_items.{number}", f"The line “{line.description}” stands {count} times.")
+
+
+def _line_product(number: int, line: LineItem) -> Iterator[Finding]:
+    product = _product(line)
+    if product is None or line.unit_price is None or line.quantity is None or line.total is None:
+        return
+    # The unit price is rounded as printed: half of its last digit, times the quantity.
+    exponent = line.unit_price.as_tuple().exponent
+    last_digit = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else _CENT
+    tolerance = max(_CENT, abs(line.quantity) * min(last_digit, _CENT) / 2)
+    if abs(abs(product) - abs(line.total)) > tolerance:
+        yield warning(
+            "line_mismatch",
+            f"line_items.{number}.total",
+            f"{line.quantity} times {line.unit_price} is {product}, but the line says {line.total}.",
+        )
+
+
+def _product(line: LineItem) -> Decimal | None:
+    return None if line.quantity is None or line.unit_price is None else line.quantity * line.unit_price
+
+
+def _line_sum(invoice: Invoice) -> Iterator[Finding]:
+    total = _sum_of_lines(invoice)
+    targets = [value for value in (invoice.net_amount, invoice.total_amount) if value is not None]
+    if total is None or not targets:
+        return
+    tolerance = _CENT * len(invoice.line_items)
+
+    def fits(amount: Decimal) -> bool:
+        return any(abs(abs(amount) - abs(target)) <= tolerance for target in targets)
+
+    if fits(total):
+        return
+    for number, line in enumerate(invoice.line_items):
+        product = _product(line)
+        if product is None or line.total is None or product == line.total:
+            continue
+        if fits(total - line.total + product):
+            yield error(
+                "line_total_wrong",
+                f"line_items.{number}.total",
+                f"The lines add up if this one is {product}, which is quantity times price, instead of {line.total}.",
+            )
+            return
+    yield warning(
+        "lines_mismatch",
+        "line_items",
+        f"The lines make {total}; that is neither the net amount nor the total. "
+        "Allowances, charges or a missing line may be the reason.",
+    )
+
+
+def _slips(invoice: Invoice) -> Iterator[Finding]:
+    """Find a total that is ten, a hundred or a thousand times what the rest says: a decimal mark read wrongly."""
+    lines, total = _sum_of_lines(invoice), invoice.total_amount
+    if total is None or not total:
+        return
+    tax = invoice.tax_amount or Decimal(0)
+    others = {
+        "lines": lines,
+        "lines with tax": None if lines is None else lines + tax,
+        "net amount": invoice.net_amount,
+    }
+    for words, other in others.items():
+        if not other:
+            continue
+        ratio = abs(total / other)
+        if any(_close(ratio, slip) or _close(ratio, 1 / slip) for slip in _SLIPS):
+            yield error(
+                "separator_slip",
+                "total_amount",
+                f"The total {total} looks like the {words} ({other}) with the decimal mark in another place.",
+            )
+            return
+
+
+def _close(ratio: Decimal, wanted: Decimal) -> bool:
+    return abs(ratio / wanted - 1) < Decimal("0.002")
+
+
+def _sum_of_lines(invoice: Invoice) -> Decimal | None:
+    totals = [line.total for line in invoice.line_items]
+    known = [total for total in totals if total is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(totals) else None
+
+
+def _dates(invoice: Invoice) -> Iterator[Finding]:
+    if invoice.date and invoice.due_date and invoice.due_date < invoice.date:
+        yield warning(
+            "due_before_date", "due_date", f"It is due on {invoice.due_date}, before its own date {invoice.date}."
+        )
+
+
+def _signs(invoice: Invoice, kind: Kind) -> Iterator[Finding]:
+    total = invoice.total_amount
+    if total is None:
+        return
+    if kind is Kind.INVOICE and total < 0:
+        yield warning("negative_total", "total_amount", f"The total {total} is negative; this may be a credit note.")
+    mixed = [value for value in (invoice.net_amount, invoice.tax_amount) if value and value * total < 0]
+    if mixed:
+        yield error("mixed_signs", "total_amount", f"The total {total} and {mixed[0]} have different signs.")
+
+
+def _currency(invoice: Invoice) -> Iterator[Finding]:
+    if invoice.currency is not None and not is_currency(invoice.currency):
+        yield error("currency_unknown", "currency", f"{invoice.currency} is no currency code.")
+
+
+def _identifiers(role: str, party: Party) -> Iterator[Finding]:
+    if party.iban is not None and not _is_valid_iban(party.iban):
+        yield warning("iban_check_digits", f"{role}.iban", f"The check digits of the IBAN {party.iban} are wrong.")
+    if party.vat_id is not None and not _is_valid_vat(party.vat_id):
+        yield warning("vat_check_digits", f"{role}.vat_id", f"The VAT number {party.vat_id} fails its country's check.")
+
+
+def _is_valid_iban(number: str) -> bool:
+    return bool(iban_numbers.is_valid(number))
+
+
+def _is_valid_vat(number: str) -> bool:
+    """Check EU numbers with their country prefix; others are not known well enough to doubt."""
+    prefix = number.strip()[:2].upper()
+    if prefix.lower() not in vat_numbers.MEMBER_STATES and prefix != "EL":
+        return True
+    try:
+        vat_numbers.validate(number)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,286 @@
+"""Find where a document says a value. What is not found here is no fact.
+
+Every search returns places ranked by how well the label beside them fits; the best one becomes the evidence.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.invoice.dates import DateOrder, PrintedDate
+from pipeline.invoice.index import DocumentIndex, Seen
+from pipeline.invoice.labels import Label, mentions
+from pipeline.invoice.model import Evidence
+from pipeline.invoice.numbers import Amount
+from pipeline.invoice.words import squeeze, words_of
+
+_QUOTE_CHARACTERS = 160
+_SEPARATORS = r".\-/–_"
+# An identifier this short stands everywhere; it counts only beside its label.
+_SHORT_IDENTIFIER = 3
+# How many places of its first word a text is followed from.
+_STARTS = 80
+_MONEY_LABELS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE, Label.OTHER})
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """Hold an amount that stands in the document; `value` has the printed sign."""
+
+    value: Decimal
+    line: int
+    start: int
+    end: int
+    label: Label | None
+    sign_differs: bool = False
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Hold a date that stands in the document; `other_readings` are the days it may mean as well."""
+
+    value: datetime.date
+    line: int
+    start: int
+    end: int
+    label: Label | None
+    other_readings: tuple[datetime.date, ...] = ()
+    by_order: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Hold a text that stands in the document; `value` is the wording to keep, `share` of its words were found."""
+
+    value: str
+    first_line: int
+    last_line: int
+    start: int = 0
+    end: int = 0
+    share: float = 1.0
+    labelled: bool = False
+
+
+def find_money(
+    index: DocumentIndex,
+    claim: Decimal,
+    *,
+    labels: Collection[Label] = (),
+    lines: range | None = None,
+    loose: bool = False,
+) -> list[Money]:
+    """Return the places that print an amount, best first: right sign, fitting label, then the last one.
+
+    With `loose` a bare whole number counts as well, as it does for quantities and in rows of a table; else only what
+    is printed or labelled as money, so that a street number does not vouch for a total.
+    """
+    found = []
+    for seen in index.amounts(claim):
+        if lines is not None and seen.line not in lines:
+            continue
+        label = None if loose else index.label_of_amount(seen)
+        if not loose and not _is_money(index, seen.token, label):
+            continue
+        found.append(_money(index, seen, claim, label))
+    return sorted(found, key=lambda money: (money.sign_differs, money.label not in labels, -money.line))
+
+
+def find_rate(index: DocumentIndex, claim: Decimal) -> Money | None:
+    """Return a place that prints a percentage, with its sign or as a bare number."""
+    seen = sorted(index.amounts(claim), key=lambda seen: not seen.token.percent)
+    return _money(index, seen[0], claim, None) if seen else None
+
+
+def find_day(
+    index: DocumentIndex, claims: Iterable[datetime.date], *, order: DateOrder | None, labels: Collection[Label] = ()
+) -> list[Day]:
+    """Return the places whose date can mean one of the days, fitting labels first, then the first one."""
+    wanted = set(claims)
+    found = []
+    for seen in index.dates():
+        readings = seen.token.readings(order)
+        found += [_day(index, seen, value, readings) for value in readings if value in wanted]
+    return sorted(found, key=lambda day: (day.label not in labels, day.label is not None, day.line))
+
+
+def find_identifier(index: DocumentIndex, claim: str, *, group: str = "number") -> Text | None:
+    """Return where an identifier stands, whatever its separators and case, bounded by what is no part of it."""
+    pattern = _identifier_pattern(claim, blanks=group != "number" or not squeeze(claim).isdigit())
+    if pattern is None:
+        return None
+    found = []
+    for number, line in enumerate(index.lines):
+        for match in pattern.finditer(line.text):
+            labelled = mentions(index.text_before(number, match.start()), group) if group == "number" else True
+            found.append(Text(claim, number, number, match.start(), match.end(), labelled=labelled))
+    if len(squeeze(claim)) <= _SHORT_IDENTIFIER:
+        found = [text for text in found if text.labelled]
+    return min(found, key=lambda text: (not text.labelled, text.first_line), default=None)
+
+
+def find_tax_number(index: DocumentIndex, claim: str) -> Text | None:
+    """Return where a VAT or tax number stands; a country prefix that only one side has is taken from the document."""
+    whole = find_identifier(index, claim, group="tax")
+    if whole is not None:
+        return whole
+    prefix = re.match(r"[A-Za-z]{2}(?=[\s.\-]?\w*\d)", claim.strip())
+    core = claim.strip()[2:] if prefix else claim.strip()
+    pattern = _identifier_pattern(core, blanks=True, prefix="" if prefix else r"[A-Z]{2}[\s.\-]?")
+    if pattern is None or len(squeeze(core)) < 5:
+        return None
+    for number, line in enumerate(index.lines):
+        match = pattern.search(line.text)
+        if match:
+            return Text(match.group(), number, number, match.start(), match.end())
+    return None
+
+
+def find_name(index: DocumentIndex, claim: str) -> Text | None:
+    """Return where all words of a name stand in order: side by side, or going on in one of the next two lines."""
+    words = words_of(claim)
+    if not words:
+        return None
+    return _squeezed(index, claim) or _in_order(index, claim, words, gap=0, share=1.0)
+
+
+def find_address(index: DocumentIndex, claim: str) -> Text | None:
+    """Return where an address stands: every word with a digit, and four of five of all words, in order."""
+    words = words_of(claim)
+    found = _squeezed(index, claim) or (_in_order(index, claim, words, gap=3, share=0.8) if words else None)
+    if found is None:
+        return None
+    near = set()
+    for number in range(found.first_line, found.last_line + 1):
+        near.update(words_of(index.lines[number].text))
+    return found if all(word in near for word in words if any(c.isdigit() for c in word)) else None
+
+
+def find_description(index: DocumentIndex, claim: str, *, after: int = -1) -> Text | None:
+    """Return where most words of a description stand in order, the next place behind the line `after` if there is one.
+
+    Table cells wrap, so words of other columns may stand between them.
+    """
+    words = words_of(claim)
+    if not words:
+        return None
+    behind = _in_order(index, claim, words, gap=2, share=0.7, after=after)
+    if behind is not None or after < 0:
+        return behind or _squeezed(index, claim)
+    return _in_order(index, claim, words, gap=2, share=0.7) or _squeezed(index, claim)
+
+
+def quote(index: DocumentIndex, first: int, last: int | None = None, *, start: int = 0, end: int = 0) -> Evidence:
+    """Return lines as evidence; of long ones the part around the span."""
+    texts = [" ".join(index.lines[number].text.split()) for number in range(first, (last or first) + 1)]
+    text = " ".join(texts)
+    if len(text) > _QUOTE_CHARACTERS and end:
+        raw = index.lines[first].text
+        half = (_QUOTE_CHARACTERS - (end - start)) // 2
+        text = " ".join(raw[max(0, start - half) : end + half].split())
+    return Evidence(page=index.lines[first].page, quote=text[:_QUOTE_CHARACTERS].strip())
+
+
+def _is_money(index: DocumentIndex, amount: Amount, label: Label | None) -> bool:
+    if amount.percent:
+        return False
+    return amount.money or label in _MONEY_LABELS or not index.convention.prints_decimals
+
+
+def _money(index: DocumentIndex, seen: Seen[Amount], claim: Decimal, label: Label | None) -> Money:
+    readings = index.convention.readings(seen.token)
+    value = claim if claim in readings else next(value for value in readings if abs(value) == abs(claim))
+    return Money(
+        value=value,
+        line=seen.line,
+        start=seen.token.start,
+        end=seen.token.end,
+        label=label,
+        sign_differs=value != claim,
+        currency=seen.token.currency,
+    )
+
+
+def _day(
+    index: DocumentIndex, seen: Seen[PrintedDate], value: datetime.date, readings: tuple[datetime.date, ...]
+) -> Day:
+    return Day(
+        value=value,
+        line=seen.line,
+        start=seen.token.start,
+        end=seen.token.end,
+        label=index.label_of_date(seen),
+        other_readings=tuple(other for other in readings if other != value),
+        by_order=seen.token.by_order,
+    )
+
+
+def _identifier_pattern(claim: str, *, blanks: bool, prefix: str = "") -> re.Pattern[str] | None:
+    """Return a pattern for the letters and digits of a claim with any separators between them.
+
+    A neighbour joined by a hyphen or slash belongs to the identifier: `123` does not stand in `INV-123`.
+    """
+    parts = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", claim))
+    if not parts:
+        return None
+    inner = rf"[\s{_SEPARATORS}]?" if blanks else rf"[{_SEPARATORS}]?"
+    body = rf"[\s{_SEPARATORS}:]{{0,3}}".join(inner.join(map(re.escape, part)) for part in parts)
+    left = r"(?<![^\W_])(?<![^\W_][-/–_])(?<!\d\.)"
+    right = r"(?![^\W_])(?![-/–_.][^\W_])"
+    return re.compile(left + prefix + body + right, re.IGNORECASE)
+
+
+def _squeezed(index: DocumentIndex, claim: str) -> Text | None:
+    """Return the line that holds a text's letters without a gap, from the start of a word to the end of one."""
+    wanted = squeeze(claim)
+    if len(wanted) < 2:
+        return None
+    # Scripts that put no blanks between words have no word edges to ask for.
+    without_words = any(unicodedata.category(character) == "Lo" for character in wanted)
+    at = index.squeezed.find(wanted)
+    while at >= 0:
+        if without_words or (at in index.word_edges and at + len(wanted) in index.word_edges):
+            line = index.line_of_squeezed(at)
+            return Text(claim, line, line)
+        at = index.squeezed.find(wanted, at + 1)
+    return None
+
+
+def _in_order(
+    index: DocumentIndex, claim: str, words: Sequence[str], *, gap: int, share: float, after: int = -1
+) -> Text | None:
+    """Return the first place where enough of the words stand in order; the first word found starts it."""
+    position = -1
+    if after >= 0:
+        position = bisect_right(index.word_lines, after) - 1
+    best: Text | None = None
+    for skipped in range(len(words) - int(share * len(words) + 0.999) + 1):
+        for start in index.next_places(words[skipped], position, limit=_STARTS):
+            places = _follow(index, words[skipped:], start, gap)
+            if len(places) >= share * len(words) and (best is None or len(places) > best.share * len(words)):
+                lines = [index.word_lines[place] for place in places]
+                best = Text(claim, min(lines), max(lines), share=len(places) / len(words))
+                if len(places) == len(words):
+                    return best
+    return best
+
+
+def _follow(index: DocumentIndex, words: Sequence[str], start: int, gap: int) -> list[int]:
+    """Return the places of the words that go on from a start, each close to the one before."""
+    places = [start]
+    for word in words[1:]:
+        here = places[-1]
+        for place in index.next_places(word, here, limit=4):
+            lines_on = index.word_lines[place] - index.word_lines[here]
+            if (lines_on == 0 and place - here - 1 <= gap) or 1 <= lines_on <= 2:
+                places.append(place)
+                break
+            if lines_on > 2:
+                break
+    return places

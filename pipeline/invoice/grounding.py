@@ -1,0 +1,345 @@
+"""Ground what a model said in the document, field by field.
+
+A value that the document does not show becomes null and a finding; a value it shows in another form (sign, country
+prefix) is taken from the document. What can be read in two ways is settled by the rest of the document, or reported.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+
+from pipeline.invoice.checks import adds_up, error, info, warning
+from pipeline.invoice.dates import date_candidates
+from pipeline.invoice.evidence import (
+    Day,
+    Money,
+    Text,
+    find_address,
+    find_day,
+    find_description,
+    find_identifier,
+    find_money,
+    find_name,
+    find_rate,
+    find_tax_number,
+    quote,
+)
+from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.labels import Label
+from pipeline.invoice.locale_hints import expected_order
+from pipeline.invoice.model import (
+    Evidence,
+    ExtractedLine,
+    ExtractedParty,
+    ExtractedTax,
+    Extraction,
+    Finding,
+    Kind,
+    LineItem,
+    Party,
+    Severity,
+    Tax,
+)
+from pipeline.invoice.numbers import candidates, currencies_of, is_currency
+from pipeline.invoice.words import squeeze
+
+_TOTAL_LABELS = {
+    "total_amount": (Label.GRAND_TOTAL, Label.TOTAL),
+    "net_amount": (Label.NET,),
+    "tax_amount": (Label.TAX,),
+}
+# A table row may wrap over this many lines; XML spreads it over many more.
+_ROW_LINES = 6
+_XML_ROW_LINES = 40
+_DATE_LABELS = {"date": (Label.DATE,), "due_date": (Label.DUE_DATE,)}
+
+
+class Grounding:
+    """Collect values, evidence and findings for one document."""
+
+    def __init__(self, index: DocumentIndex, kind: Kind) -> None:
+        self.index = index
+        self.kind = kind
+        self.evidence: dict[str, Evidence] = {}
+        self.findings: list[Finding] = []
+        self.money: dict[str, Money] = {}
+        self._used_rows: set[tuple[int, int]] = set()
+
+    def number(self, claim: str | None) -> str | None:
+        """Ground the invoice number."""
+        if claim is None:
+            return None
+        return self._text("invoice_number", claim, find_identifier(self.index, claim), Severity.ERROR)
+
+    def currency(self, claim: str | None) -> str | None:
+        """Ground the currency: by its code, or by a sign that can mean it."""
+        if claim is None:
+            return None
+        code = claim.upper() if is_currency(claim.upper()) else next(iter(currencies_of(claim)), None)
+        if code is None:
+            self.findings.append(error("currency_unknown", "currency", f"{claim} is no currency code."))
+            return None
+        printed = {sign: line for sign, line in self.index.currencies.items() if code in currencies_of(sign)}
+        if not printed:
+            self._absent("currency", code, Severity.ERROR)
+            return None
+        sign = min(printed, key=lambda sign: (len(currencies_of(sign)), printed[sign]))
+        self.evidence["currency"] = quote(self.index, printed[sign])
+        return code
+
+    def totals(self, extraction: Extraction) -> dict[str, Decimal | None]:
+        """Ground total, net and tax together, so that their sum can settle how each is read."""
+        options: dict[str, list[Money]] = {}
+        for field, labels in _TOTAL_LABELS.items():
+            claim = getattr(extraction, field)
+            if claim is not None:
+                options[field] = self._money_options(field, claim, labels)
+        settled = _settle_by_sum(options)
+        return {field: self._one_amount(field, settled.get(field)) for field in _TOTAL_LABELS}
+
+    def day(self, field: str, claim: str | None, currency: str | None) -> date | None:
+        """Ground a date; one that the document prints ambiguously is settled or reported."""
+        if claim is None:
+            return None
+        claims = date_candidates(claim)
+        if not claims:
+            self.findings.append(error("date_unreadable", field, f"“{claim}” is no date that can be read."))
+            return None
+        order = expected_order(self.index, currency)
+        places = find_day(self.index, claims, order=order, labels=_DATE_LABELS[field])
+        if not places:
+            self._absent(field, claim, Severity.ERROR)
+            return None
+        certain = [place for place in places if not place.other_readings]
+        best = (certain or places)[0]
+        rivals = {place.value for place in certain or places} - {best.value}
+        self.evidence[field] = quote(self.index, best.line, start=best.start, end=best.end)
+        if certain and not rivals:
+            return best.value
+        return self._ambiguous_day(field, best, rivals, currency)
+
+    def party(self, role: str, claim: ExtractedParty) -> Party:
+        """Ground a seller or buyer; only the seller's name is worth a review."""
+        severity = Severity.ERROR if role == "vendor" else Severity.WARNING
+        name, address, vat_id, iban = claim.name, claim.address, claim.vat_id, claim.iban
+        index = self.index
+        return Party(
+            name=name and self._text(f"{role}.name", name, find_name(index, name), severity),
+            address=address and self._text(f"{role}.address", address, find_address(index, address), Severity.WARNING),
+            vat_id=vat_id and self._text(f"{role}.vat_id", vat_id, find_tax_number(index, vat_id), Severity.ERROR),
+            iban=iban and self._iban(f"{role}.iban", iban),
+        )
+
+    def tax(self, number: int, claim: ExtractedTax) -> Tax:
+        """Ground one line of the tax breakdown."""
+        path = f"taxes.{number}"
+        return Tax(
+            rate=self._rate(f"{path}.rate", claim.rate),
+            base=self._amount(f"{path}.base", claim.base, (Label.NET,)),
+            amount=self._amount(f"{path}.amount", claim.amount, (Label.TAX,)),
+        )
+
+    def lines(self, claims: Sequence[ExtractedLine]) -> tuple[LineItem, ...]:
+        """Ground the invoice lines in their order; the numbers of a line have to stand beside its description."""
+        after = -1
+        lines = []
+        for number, claim in enumerate(claims):
+            found = claim.description and find_description(self.index, claim.description, after=after)
+            if found:
+                after = found.last_line
+            lines.append(self._line(f"line_items.{number}", claim, found or None))
+        return tuple(lines)
+
+    def _line(self, path: str, claim: ExtractedLine, found: Text | None) -> LineItem:
+        description = claim.description and self._text(
+            f"{path}.description", claim.description, found, Severity.WARNING
+        )
+        row = range(found.first_line, found.last_line + 1) if found else None
+        total = self._beside(f"{path}.total", claim.total, row, Severity.ERROR)
+        if total:
+            self._used_rows.add((total.line, total.start))
+            row = range(min(total.line, row.start), max(total.line + 1, row.stop)) if row else None
+            row = row or range(total.line, total.line + 1)
+        unit_price = self._beside(f"{path}.unit_price", claim.unit_price, row, Severity.WARNING, total=total)
+        quantity = self._beside(f"{path}.quantity", claim.quantity, row, Severity.WARNING, total=total)
+        return LineItem(
+            description=description or None,
+            quantity=quantity.value if quantity else None,
+            unit_price=unit_price.value if unit_price else None,
+            total=total.value if total else None,
+        )
+
+    def _beside(
+        self,
+        path: str,
+        claim: Decimal | str | None,
+        row: range | None,
+        severity: Severity,
+        *,
+        total: Money | None = None,
+    ) -> Money | None:
+        """Ground a number of a table row: near the row, else as money anywhere, else not."""
+        if claim is None:
+            return None
+        values = self._values(path, claim)
+        reach = _XML_ROW_LINES if self.index.is_xml else _ROW_LINES
+        near: list[Money] = []
+        if row is not None:
+            lines = range(row.start - reach, row.stop + reach)
+            near = [place for value in values for place in find_money(self.index, value, lines=lines, loose=True)]
+        anchor = total.line if total else row.start if row else 0
+        near.sort(
+            key=lambda place: (
+                place.sign_differs,
+                (place.line, place.start) in self._used_rows,
+                _distance(place.line, row, anchor),
+            )
+        )
+        if near:
+            return self._keep(path, self._settled(path, near))
+        if not path.endswith("quantity"):
+            far = [place for value in values for place in find_money(self.index, value)]
+            if far and row is not None:
+                self.findings.append(
+                    warning("not_beside_line", path, f"{far[0].value} is printed, but not beside its line.")
+                )
+            if far:
+                return self._keep(path, far[0])
+        if values:
+            self._absent(path, str(claim), severity)
+        return None
+
+    def _settled(self, path: str, places: list[Money]) -> Money | None:
+        """Choose among the readings of one printed number; places are sorted, so only values can differ."""
+        values = {place.value for place in places if not place.sign_differs} or {places[0].value}
+        if len(values) == 1 or len({(place.line, place.start) for place in places}) > 1:
+            return places[0]
+        fitting = [place for place in places if _fits_cents(place.value)]
+        if path.endswith("total") and len({place.value for place in fitting}) == 1:
+            return fitting[0]
+        self._ambiguous_amount(path, values)
+        return None
+
+    def _rate(self, path: str, claim: Decimal | str | None) -> Decimal | None:
+        if claim is None:
+            return None
+        values = self._values(path, claim)
+        found = next((place for value in values if (place := find_rate(self.index, value))), None)
+        if found is None:
+            if values:
+                self._absent(path, str(claim), Severity.WARNING)
+            return None
+        kept = self._keep(path, found)
+        return kept.value if kept else None
+
+    def _amount(self, path: str, claim: Decimal | str | None, labels: Collection[Label]) -> Decimal | None:
+        if claim is None:
+            return None
+        return self._one_amount(path, self._money_options(path, claim, labels))
+
+    def _money_options(self, path: str, claim: Decimal | str, labels: Collection[Label]) -> list[Money]:
+        """Return the best place of each value the claim can mean; says so where there is none."""
+        values = self._values(path, claim)
+        options = [places[0] for value in values if (places := find_money(self.index, value, labels=labels))]
+        if values and not options:
+            # A zero that is not printed is no lie worth a review, yet it is no fact either.
+            self._absent(path, str(claim), Severity.ERROR if any(values) else Severity.WARNING)
+        return options
+
+    def _one_amount(self, path: str, options: list[Money] | None) -> Decimal | None:
+        if not options:
+            return None
+        values = {option.value for option in options}
+        if len(values) > 1:
+            fitting = [option for option in options if _fits_cents(option.value)]
+            if len(fitting) != 1:
+                self._ambiguous_amount(path, values)
+                return None
+            options = fitting
+        kept = self._keep(path, options[0])
+        return kept.value if kept else None
+
+    def _keep(self, path: str, place: Money | None) -> Money | None:
+        """Take a place as the evidence of a field; a sign that differs is taken from the document and told."""
+        if place is None:
+            return None
+        self.money[path] = place
+        self.evidence[path] = quote(self.index, place.line, start=place.start, end=place.end)
+        if place.sign_differs:
+            message = f"The document prints {place.value}; the sign was taken from there."
+            if self.kind is Kind.CREDIT_NOTE:
+                self.findings.append(info("sign_from_document", path, message))
+            elif path in _TOTAL_LABELS:
+                self.findings.append(error("sign_from_document", path, message))
+            else:
+                self.findings.append(warning("sign_from_document", path, message))
+        return place
+
+    def _values(self, path: str, claim: Decimal | str) -> tuple[Decimal, ...]:
+        if isinstance(claim, Decimal):
+            return (claim,)
+        values = candidates(claim)
+        if not values:
+            severity = warning if path.endswith(("quantity", "rate")) else error
+            self.findings.append(severity("amount_unreadable", path, f"“{claim}” is no number that can be read."))
+        return values
+
+    def _iban(self, path: str, claim: str) -> str | None:
+        found = self._text(path, claim, find_identifier(self.index, claim, group="iban"), Severity.ERROR)
+        return squeeze(found).upper() if found else None
+
+    def _text(self, path: str, claim: str, found: Text | None, severity: Severity) -> str | None:
+        if found is None:
+            self._absent(path, claim, severity)
+            return None
+        self.evidence[path] = quote(self.index, found.first_line, found.last_line, start=found.start, end=found.end)
+        return found.value
+
+    def _absent(self, path: str, claim: object, severity: Severity) -> None:
+        make = error if severity is Severity.ERROR else warning
+        self.findings.append(
+            make("not_in_document", path, f"“{str(claim)[:80]}” was read, but the document does not show it.")
+        )
+
+    def _ambiguous_amount(self, path: str, values: Iterable[Decimal]) -> None:
+        words = " or ".join(format(value, "f") for value in sorted(values))
+        self.findings.append(error("amount_ambiguous", path, f"The printed amount can mean {words}."))
+
+    def _ambiguous_day(self, field: str, best: Day, rivals: set[date], currency: str | None) -> date | None:
+        """Report a date that can mean two days; the model's choice stays where it made one."""
+        days = sorted({best.value, *best.other_readings, *rivals})
+        words = " or ".join(day.isoformat() for day in days)
+        if not best.by_order:
+            # A month name shared by two languages: Croatian months differ from those of its neighbours.
+            native = days[0] if currency in ("HRK", "EUR", "BAM") else days[-1]
+            self.findings.append(warning("date_ambiguous", field, f"The printed date can mean {words}."))
+            return native if rivals else best.value
+        self.findings.append(error("date_ambiguous", field, f"The printed date can mean {words}."))
+        return None if rivals else best.value
+
+
+def _settle_by_sum(options: dict[str, list[Money]]) -> dict[str, list[Money]]:
+    """Keep the one combination of readings that adds up, if net, tax and total are there and one is open."""
+    if set(options) != set(_TOTAL_LABELS) or all(len(places) <= 1 for places in options.values()):
+        return options
+    fields = list(_TOTAL_LABELS)
+    sums = [
+        combination
+        for combination in itertools.product(*(options[field] for field in fields))
+        if adds_up(combination[1].value, combination[2].value, combination[0].value)
+    ]
+    return {field: [place] for field, place in zip(fields, sums[0], strict=True)} if len(sums) == 1 else options
+
+
+def _fits_cents(value: Decimal) -> bool:
+    """Say whether an amount has no more than two decimals, as totals have in nearly every currency."""
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -2
+
+
+def _distance(line: int, row: range | None, anchor: int) -> tuple[int, int]:
+    inside = 0 if row is not None and line in row else 1
+    return inside, abs(line - anchor)

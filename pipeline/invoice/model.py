@@ -1,0 +1,275 @@
+"""What an invoice is: the values that leave the pipeline, and the words a model gave for them.
+
+`Invoice` holds exact values. `Extraction` holds what a model said, read liberally: it proves nothing, and only
+`verify` turns one into the other. Field descriptions name the business terms (BT) of EN 16931.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from importlib import resources
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+Amount = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+
+# What models write where they know nothing; compared in lower case.
+_NOTHING = frozenset(
+    {"", "-", "--", "—", "n/a", "na", "n.a.", "null", "none", "nil", "unknown", "not found", "not given"}
+)
+
+
+class Kind(StrEnum):
+    """Say what a document is; `other` is no invoice at all."""
+
+    INVOICE = "invoice"
+    CREDIT_NOTE = "credit_note"
+    OTHER = "other"
+
+
+class Severity(StrEnum):
+    """Say what a finding asks for: error a person, warning a glance, info nothing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Party(BaseModel):
+    """Hold a seller (BG-4) or buyer (BG-7)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(None, description="Name as printed (BT-27 seller, BT-44 buyer)")
+    address: str | None = Field(None, description="Postal address in one line (BG-5 seller, BG-8 buyer)")
+    vat_id: str | None = Field(None, description="VAT or tax registration number (BT-31 or BT-32 seller, BT-48 buyer)")
+    iban: str | None = Field(None, description="Account to pay to, without blanks (BT-84)")
+
+
+class Tax(BaseModel):
+    """Hold one line of the tax breakdown (BG-23)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: Amount | None = Field(None, description="Tax rate in percent (BT-119)")
+    base: Amount | None = Field(None, description="Taxable amount (BT-116)")
+    amount: Amount | None = Field(None, description="Tax amount (BT-117)")
+
+
+class LineItem(BaseModel):
+    """Hold one invoice line (BG-25), amounts as printed: net in most countries, gross on many receipts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str | None = Field(None, description="What was delivered (BT-153)")
+    quantity: Amount | None = Field(None, description="Invoiced quantity (BT-129)")
+    unit_price: Amount | None = Field(None, description="Price of one unit (BT-146)")
+    total: Amount | None = Field(None, description="Line amount (BT-131)")
+
+
+class Invoice(BaseModel):
+    """Hold one invoice or credit note; what is not known is null."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    invoice_number: str | None = Field(None, description="Invoice number (BT-1)")
+    date: datetime.date | None = Field(None, description="Issue date (BT-2)")
+    due_date: datetime.date | None = Field(None, description="Payment due date (BT-9)")
+    currency: Currency | None = Field(None, description="ISO 4217 code (BT-5)")
+    total_amount: Amount | None = Field(
+        None, description="Total with tax, before payments already made and without older balances (BT-112)"
+    )
+    net_amount: Amount | None = Field(None, description="Total without tax (BT-109)")
+    tax_amount: Amount | None = Field(None, description="Total tax (BT-110)")
+    taxes: tuple[Tax, ...] = Field((), description="Tax breakdown (BG-23)")
+    vendor: Party = Field(Party(), description="Seller (BG-4)")
+    buyer: Party = Field(Party(), description="Buyer (BG-7)")
+    line_items: tuple[LineItem, ...] = Field((), description="Invoice lines (BG-25)")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, dates as ISO text; amounts stay Decimal: write them with `dumps`."""
+        data = self.model_dump()
+        for key in ("date", "due_date"):
+            data[key] = data[key].isoformat() if data[key] else None
+        data["taxes"] = list(data["taxes"])
+        data["line_items"] = list(data["line_items"])
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Invoice:
+        """Rebuild an invoice from `to_json`, or from JSON text read with `loads`."""
+        return cls.model_validate(data)
+
+
+class Evidence(BaseModel):
+    """Say where the document shows a value; `quote` is the printed text with runs of blanks made one.
+
+    `page` counts from 1; `box` is left, top, right, bottom in points, where the reader knows it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page: int
+    quote: str = Field(max_length=160)
+    box: tuple[float, float, float, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `box` only where it is known."""
+        return self.model_dump(exclude_none=True, mode="json")
+
+
+class Finding(BaseModel):
+    """Tell a bookkeeper one thing about one field; `code` is stable, `field` is a dotted path or empty."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    severity: Severity
+    field: str
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return self.model_dump(mode="json")
+
+
+def _printed(value: object) -> str | None:
+    """Read a text, also from a number; what means nothing is None."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    text = " ".join(str(value).split())
+    return None if text.casefold() in _NOTHING else text
+
+
+def _printed_amount(value: object) -> Decimal | str | None:
+    """Read an amount: a JSON number is exact and so keeps its kind, a text is still to be read as printed."""
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = Decimal(repr(value))
+        return number if number.is_finite() else None
+    return _printed(value)
+
+
+def _objects(value: object) -> list[Any]:
+    """Read a list of objects, leaving out what is none."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _party(value: object) -> object:
+    """Read a party, also where the model gave only its name."""
+    return value if isinstance(value, Mapping | BaseModel) else {"name": value}
+
+
+def _kind(value: object) -> Kind:
+    """Read the kind; a document is an invoice unless the model says otherwise in words we know."""
+    text = (_printed(value) or "").casefold().replace(" ", "_").replace("-", "_")
+    return Kind(text) if text in set(Kind) else Kind.INVOICE
+
+
+Printed = Annotated[str | None, BeforeValidator(_printed)]
+PrintedAmount = Annotated[Decimal | str | None, PlainValidator(_printed_amount)]
+
+
+class _Lax(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ExtractedParty(_Lax):
+    """Hold what a model said of a party."""
+
+    name: Printed = None
+    address: Printed = None
+    vat_id: Printed = None
+    iban: Printed = None
+
+
+class ExtractedTax(_Lax):
+    """Hold what a model said of a tax line."""
+
+    rate: PrintedAmount = None
+    base: PrintedAmount = None
+    amount: PrintedAmount = None
+
+
+class ExtractedLine(_Lax):
+    """Hold what a model said of an invoice line."""
+
+    description: Printed = None
+    quantity: PrintedAmount = None
+    unit_price: PrintedAmount = None
+    total: PrintedAmount = None
+
+
+class Extraction(_Lax):
+    """Hold what a model said of a document, under the field names of `Invoice`; any mapping can be read."""
+
+    kind: Annotated[Kind, BeforeValidator(_kind)] = Kind.INVOICE
+    invoice_number: Printed = None
+    date: Printed = None
+    due_date: Printed = None
+    currency: Printed = None
+    total_amount: PrintedAmount = None
+    net_amount: PrintedAmount = None
+    tax_amount: PrintedAmount = None
+    taxes: Annotated[tuple[ExtractedTax, ...], BeforeValidator(_objects)] = ()
+    vendor: Annotated[ExtractedParty, BeforeValidator(_party)] = ExtractedParty()
+    buyer: Annotated[ExtractedParty, BeforeValidator(_party)] = ExtractedParty()
+    line_items: Annotated[tuple[ExtractedLine, ...], BeforeValidator(_objects)] = ()
+
+
+def extraction_schema() -> dict[str, Any]:
+    """Return the JSON Schema a model is asked to fill; small, because servers turn it into a grammar."""
+    text = resources.files(__package__).joinpath("extraction_schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def invoice_schema() -> dict[str, Any]:
+    """Return the JSON Schema of `Invoice` as `dumps` writes it."""
+    return Invoice.model_json_schema(mode="serialization")
+
+
+def dumps(value: object, *, indent: int | None = None) -> str:
+    """Write JSON with every Decimal as a number of exactly its digits; no value passes through a float."""
+    return "".join(_chunks(value, indent, 0))
+
+
+def loads(text: str) -> Any:
+    """Read JSON with fractions as Decimal."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def _chunks(value: object, indent: int | None, depth: int) -> Iterator[str]:
+    match value:
+        case Decimal():
+            if not value.is_finite():
+                raise ValueError(f"{value} is no JSON number")
+            yield format(value, "f")
+        case Mapping():
+            members = [(json.dumps(str(key), ensure_ascii=False) + ": ", item) for key, item in value.items()]
+            yield from _block("{}", members, indent, depth)
+        case list() | tuple():
+            yield from _block("[]", [("", item) for item in value], indent, depth)
+        case _:
+            yield json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _block(brackets: str, members: list[tuple[str, Any]], indent: int | None, depth: int) -> Iterator[str]:
+    opening, closing = brackets[0], brackets[1]
+    if not members:
+        yield brackets
+        return
+    inner = "" if indent is None else "\n" + " " * indent * (depth + 1)
+    outer = "" if indent is None else "\n" + " " * indent * depth
+    yield opening
+    for position, (key, item) in enumerate(members):
+        yield (("," if indent is not None else ", ") if position else "") + inner + key
+        yield from _chunks(item, indent, depth + 1)
+    yield outer + closing

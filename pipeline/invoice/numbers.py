@@ -1,0 +1,313 @@
+"""Read printed amounts without knowing the locale: every token has all the values it can mean.
+
+`1.234` may be a thousand or a little over one. A token is settled by how the rest of the document prints amounts
+(`Convention`), never by a guess; what stays open is for the caller to settle by arithmetic, or to report.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from importlib import resources
+
+from babel.numbers import list_currencies
+
+_BLANKS = " \u00a0\u202f\u2009\u2007"
+_APOSTROPHES = "'’٬"
+_MINUS = "-−–"
+# A longer run of digits is an account or a serial number, not money.
+_MAX_DIGITS = 18
+
+_RUN = re.compile(rf"\d+(?:[.,{_APOSTROPHES}{_BLANKS}]\d+)*")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:([.,'])\d{3})(?:\1\d{3})*\Z")
+_INDIAN = re.compile(r"[1-9]\d?(?:,\d{2})+,\d{3}\Z")
+_LEAD = re.compile(r"[1-9]\d{0,2}\Z")
+_REST = re.compile(r"\d{3}(?:[.,]\d{1,4})?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Hold one printed number; `start` and `end` are its span with sign and currency left out.
+
+    `values` are all readings, likeliest first; `mark` is the decimal mark where it is certain. `money` says that it
+    is printed like money: with decimals, grouping or currency. A number grouped by a plain blank (`spaced`) comes
+    with its pieces (`part`), since the blank may as well stand between two columns.
+    """
+
+    start: int
+    end: int
+    text: str
+    values: tuple[Decimal, ...]
+    mark: str = ""
+    currency: str = ""
+    percent: bool = False
+    money: bool = False
+    spaced: bool = False
+    part: bool = False
+    framed: bool = False
+
+
+@dataclass(frozen=True)
+class Convention:
+    """Say how a document prints amounts; None where it does not show."""
+
+    decimal_mark: str | None = None
+    spaces_group: bool | None = None
+    prints_decimals: bool = False
+
+    def readings(self, amount: Amount) -> tuple[Decimal, ...]:
+        """Return the readings that agree with the convention; all of them where it cannot tell."""
+        if amount.part and self.spaces_group is not False:
+            return ()
+        if amount.spaced and self.spaces_group is False:
+            return ()
+        separator = _single_separator(amount.text)
+        if len(_magnitudes(amount.text)) < 2 or self.decimal_mark is None or separator is None:
+            return amount.values
+        grouped, fraction = _magnitudes(amount.text)
+        wanted = fraction if separator == self.decimal_mark else grouped
+        return tuple(value for value in amount.values if abs(value) == wanted)
+
+
+def candidates(text: str) -> tuple[Decimal, ...]:
+    """Return every value that a text holding one printed amount can mean; empty if it holds none or several."""
+    numbers = [amount for amount in find_amounts(text) if not amount.part]
+    amounts = [amount for amount in numbers if not amount.percent] or numbers
+    return amounts[0].values if len(amounts) == 1 else ()
+
+
+def find_amounts(text: str) -> tuple[Amount, ...]:
+    """Return all numbers of a text that are not part of a date, a time or an identifier, in order."""
+    found: list[Amount] = []
+    for run in _RUN.finditer(text):
+        for start, end, spaced, part in _pieces(run.group(), run.start()):
+            amount = _amount(text, start, end)
+            if amount is not None:
+                found.append(replace(amount, spaced=spaced, part=part) if spaced or part else amount)
+    return tuple(found)
+
+
+def convention_of(amounts: Iterable[Amount]) -> Convention:
+    """Tell from the unambiguous amounts of a document how it prints the others."""
+    marks, other_marks = {".": 0, ",": 0}, {".": 0, ",": 0}
+    blanks = against = 0
+    for amount in amounts:
+        if amount.percent or amount.part:
+            continue
+        if amount.mark:
+            # Two decimals are money; one or four may be a version, a weight or a price per piece.
+            votes = marks if amount.text[-3:-2] == amount.mark else other_marks
+            votes[amount.mark] += 1
+        if amount.spaced:
+            blanks += amount.framed or bool(amount.currency)
+        elif amount.mark and abs(amount.values[0]) >= 1000:
+            # NBSP and its narrow kin never separate columns, so they speak for blanks as grouping.
+            grouped_by_blank = any(blank in amount.text for blank in _BLANKS)
+            blanks, against = blanks + grouped_by_blank, against + (not grouped_by_blank)
+    printed = marks if any(marks.values()) else other_marks
+    return Convention(_majority(printed), _vote(blanks, against), sum(marks.values()) >= 2)
+
+
+def is_currency(code: str) -> bool:
+    """Say whether a code is in ISO 4217."""
+    return code in _currency_codes()
+
+
+def currencies_of(sign: str) -> tuple[str, ...]:
+    """Return the ISO codes that a printed sign or code can mean, likeliest first."""
+    if sign in _currency_codes():
+        return (sign,)
+    return _signs().get(sign.casefold().rstrip("."), ())
+
+
+@functools.cache
+def currency_pattern() -> re.Pattern[str]:
+    """Return a pattern for currency signs and ISO codes that stand free of letters."""
+    return re.compile(_currency_alternation())
+
+
+def _majority(marks: dict[str, int]) -> str | None:
+    total = sum(marks.values())
+    # Some documents mix marks (rates, embedded prices); a clear majority is asked for.
+    return next((mark for mark, count in marks.items() if total and count >= 0.75 * total), None)
+
+
+def _vote(for_: int, against: int) -> bool | None:
+    return None if for_ == against == 0 else for_ >= against
+
+
+def _pieces(run: str, offset: int) -> Iterator[tuple[int, int, bool, bool]]:
+    """Yield start, end, spaced, part of the numbers in a run of digits, separators and blanks."""
+    words = [(match.start(), match.end()) for match in re.finditer(rf"[^{_BLANKS}]+", run)]
+    position = 0
+    while position < len(words):
+        last = _chain_end(run, words, position)
+        start, end = words[position][0], words[last][1]
+        plain = " " in run[start:end]
+        yield start + offset, end + offset, plain, False
+        if plain:
+            for piece_start, piece_end in words[position : last + 1]:
+                yield piece_start + offset, piece_end + offset, False, True
+        position = last + 1
+
+
+def _chain_end(run: str, words: list[tuple[int, int]], first: int) -> int:
+    """Return the index of the last word that may belong to the number starting at `first`, grouped by blanks."""
+    if not _LEAD.match(run[slice(*words[first])]):
+        return first
+    last = first
+    while last + 1 < len(words) and _REST.match(run[slice(*words[last + 1])]):
+        last += 1
+        if not run[slice(*words[last])].isdigit():
+            break
+    return last
+
+
+def _amount(text: str, start: int, end: int) -> Amount | None:
+    core = text[start:end]
+    values = _magnitudes(core)
+    if not values or not _stands_free(text, start, end):
+        return None
+    left = _left_pattern().search(text, max(0, start - 16), start)
+    right = _right_pattern().match(text, end)
+    if left is None or right is None:
+        return None
+    currency = left["currency"] or right["currency"] or ""
+    mark = _certain_mark(core)
+    grouped = any(separator in core for separator in ".," + _APOSTROPHES + _BLANKS)
+    return Amount(
+        start=start,
+        end=end,
+        text=core,
+        values=_signed(values, left, right),
+        mark=mark,
+        currency=currency,
+        percent=bool(right["percent"]),
+        money=bool(grouped or currency or right["dash"]),
+        framed=_framed(text, start, end),
+    )
+
+
+def _stands_free(text: str, start: int, end: int) -> bool:
+    """Say whether a number is no part of a date, a time, a ratio or an identifier."""
+    before, after = text[max(0, start - 2) : start], text[end : end + 2]
+    if before[-1:] and (before[-1] in "_@" or before[-1].isalnum()):
+        letters = re.search(r"[^\W\d_]{1,4}\Z", text[max(0, start - 4) : start])
+        if not (letters and currencies_of(letters.group())):
+            return False
+    if re.match(r"[^\W_][/–-]|\d:", before):
+        return False
+    if after[:1] in ("/", ":", "-", "–") and after[1:2].isdigit():
+        return False
+    return not re.match(r"_|[^\W\d_]+\d", text[end : end + 12])
+
+
+def _framed(text: str, start: int, end: int) -> bool:
+    """Say whether a number fills its cell: no other word within a blank's distance."""
+    return not text[max(0, start - 2) : start].strip() and not text[end : end + 2].strip()
+
+
+@functools.lru_cache(maxsize=8192)
+def _magnitudes(core: str) -> tuple[Decimal, ...]:
+    """Return what the digits and separators can mean: grouping first, then fraction."""
+    if sum(character.isdigit() for character in core) > _MAX_DIGITS:
+        return ()
+    text = core
+    for separator in _APOSTROPHES:
+        text = text.replace(separator, "'")
+    for blank in _BLANKS:
+        text = text.replace(blank, "'")
+    head, mark, tail = _split_at_last_mark(text)
+    if not mark:
+        return (Decimal(text.replace("'", "")),) if "'" not in text or _GROUPED.match(text) else ()
+    integer = _integer(head, not_by=mark)
+    whole = _integer(text, not_by="")
+    if whole is not None:
+        return (whole,) if integer is None else (whole, Decimal(f"{integer}.{tail}"))
+    return () if integer is None else (Decimal(f"{integer}.{tail}"),)
+
+
+def _split_at_last_mark(text: str) -> tuple[str, str, str]:
+    position = max(text.rfind("."), text.rfind(","))
+    return (text, "", "") if position < 0 else (text[:position], text[position], text[position + 1 :])
+
+
+def _integer(text: str, *, not_by: str) -> Decimal | None:
+    """Read whole digits, grouped or not; grouping by the decimal mark is none."""
+    if text.isdigit():
+        return Decimal(text)
+    grouped = _GROUPED.match(text) or _INDIAN.match(text)
+    if not grouped or (not_by and not_by in text):
+        return None
+    return Decimal(re.sub(r"\D", "", text))
+
+
+def _single_separator(core: str) -> str | None:
+    separators = [character for character in core if character in ".,"]
+    return separators[0] if len(separators) == 1 else None
+
+
+def _certain_mark(core: str) -> str:
+    """Return the decimal mark where the number can be read in one way and has one, or groups by one."""
+    if len(_magnitudes(core)) != 1:
+        return ""
+    _, mark, tail = _split_at_last_mark(core)
+    if not mark:
+        return ""
+    if core.count(mark) > 1:
+        return "," if mark == "." else "."
+    return mark if tail else ""
+
+
+def _signed(values: tuple[Decimal, ...], left: re.Match[str], right: re.Match[str]) -> tuple[Decimal, ...]:
+    """Return the readings with their sign; both signs where a dash or bracket may be mere punctuation."""
+    signs = left["outer"] + left["inner"]
+    if any(minus in signs for minus in _MINUS) or right["minus"]:
+        loose = re.search(rf"[{_MINUS}][{_BLANKS}]", left.group()) and not right["minus"]
+        negative = tuple(-value for value in values)
+        return negative + values if loose else negative
+    if ("(" in signs and right["close"]) or right["credit"]:
+        return tuple(-value for value in values) + values
+    return values
+
+
+@functools.cache
+def _left_pattern() -> re.Pattern[str]:
+    return re.compile(
+        rf"(?P<outer>[{_MINUS}+(]{{0,2}})[{_BLANKS}]?(?P<currency>{_currency_alternation()})?\.?:?[{_BLANKS}]{{0,2}}"
+        rf"(?P<inner>[{_MINUS}+(]{{0,2}})[{_BLANKS}]?\Z"
+    )
+
+
+@functools.cache
+def _right_pattern() -> re.Pattern[str]:
+    return re.compile(
+        rf"(?P<dash>[.,][-–—]{{1,2}})?(?P<percent>[{_BLANKS}]{{0,2}}%)?(?P<minus>[-−](?![\w-]))?"
+        rf"[{_BLANKS}]{{0,2}}(?P<currency>{_currency_alternation()})?[{_BLANKS}]?(?P<close>\))?(?P<credit>CR\b)?"
+    )
+
+
+@functools.cache
+def _currency_alternation() -> str:
+    words = sorted((sign for sign in _signs() if sign.isalpha()), key=len, reverse=True)
+    signs = sorted((sign for sign in _signs() if not sign.isalpha()), key=len, reverse=True)
+    codes = "|".join(sorted(_currency_codes()))
+    return (
+        rf"(?:(?<![^\W\d_])(?:(?i:{'|'.join(map(re.escape, signs))})|(?:{codes}|(?i:{'|'.join(words)}))(?![^\W\d_]))"
+        rf"|[€£¥$])"
+    )
+
+
+@functools.cache
+def _currency_codes() -> frozenset[str]:
+    return frozenset(list_currencies())
+
+
+@functools.cache
+def _signs() -> dict[str, tuple[str, ...]]:
+    data = json.loads(resources.files(__package__).joinpath("signs.json").read_text(encoding="utf-8"))
+    return {sign: tuple(codes) for sign, codes in data.items()}

@@ -1,0 +1,405 @@
+"""Keep invoices in SQLite: one record for a vendor and a number, with every earlier version.
+
+A vendor is known by its VAT number; without one on either side, by its name without case, accents and punctuation. So
+a vendor that changes its name stays itself as long as its VAT number is printed, and becomes another one if not.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    delete,
+    event,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.types import TypeDecorator
+
+from pipeline.errors import ConfigError
+from pipeline.invoice.model import Invoice, Kind, dumps, loads
+from pipeline.invoice.words import squeeze
+
+SCHEMA_VERSION = 1
+# Another process may hold the file while it writes one invoice; that takes milliseconds.
+_BUSY_TIMEOUT_SECONDS = 30
+_ROWS_AT_ONCE = 200
+
+
+class Outcome(StrEnum):
+    """Say what storing did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Name the record and, after an update, the version under which the earlier content is kept."""
+
+    record_id: int
+    outcome: Outcome
+    earlier_version: int | None = None
+
+
+@dataclass(frozen=True)
+class StoredInvoice:
+    """Hold one record as exported; `version` counts from 1, times are UTC."""
+
+    record_id: int
+    version: int
+    kind: Kind
+    invoice: Invoice
+    job: str
+    status: str
+    stored_at: datetime.datetime
+
+
+class _Exact(TypeDecorator[Decimal]):
+    """Keep a decimal as its digits; SQLite's own numbers are floats."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else format(value, "f")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
+        return None if value is None else Decimal(value)
+
+
+class _Time(TypeDecorator[datetime.datetime]):
+    """Keep a time as ISO text in UTC with microseconds, so that text order is time order."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(datetime.UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
+        return None if value is None else datetime.datetime.fromisoformat(value)
+
+
+class _Day(TypeDecorator[datetime.date]):
+    """Keep a date as ISO text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime.date | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.date | None:  # noqa: ARG002
+        return None if value is None else datetime.date.fromisoformat(value)
+
+
+_metadata = MetaData()
+_invoices = Table(
+    "invoices",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("vendor_key", Text, nullable=False),
+    Column("number_key", Text, nullable=False),
+    Column("vendor_vat", Text, nullable=False),
+    Column("vendor_folded_name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("invoice_number", Text),
+    Column("date", _Day),
+    Column("due_date", _Day),
+    Column("currency", Text),
+    Column("total_amount", _Exact),
+    Column("net_amount", _Exact),
+    Column("tax_amount", _Exact),
+    Column("vendor_name", Text),
+    Column("vendor_vat_id", Text),
+    Column("vendor_iban", Text),
+    Column("buyer_name", Text),
+    Column("content", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("stored_at", _Time, nullable=False),
+    UniqueConstraint("vendor_key", "number_key"),
+    Index("invoices_by_number", "number_key"),
+    Index("invoices_by_time", "stored_at"),
+)
+_versions = Table(
+    "invoice_versions",
+    _metadata,
+    Column("invoice_id", Integer, ForeignKey("invoices.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("stored_at", _Time, nullable=False),
+)
+_lines = Table(
+    "invoice_lines",
+    _metadata,
+    Column("invoice_id", Integer, ForeignKey("invoices.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("description", Text),
+    Column("quantity", _Exact),
+    Column("unit_price", _Exact),
+    Column("total", _Exact),
+)
+_jobs = Table(
+    "invoice_jobs",
+    _metadata,
+    Column("job", Text, primary_key=True),
+    Column("invoice_id", Integer, ForeignKey("invoices.id", ondelete="CASCADE"), nullable=False),
+    Column("content_hash", Text, nullable=False),
+)
+
+
+def open_engine(path: Path) -> Engine:
+    """Open or create the database file; other parts may keep their own tables in it through the same engine.
+
+    `engine.begin()` takes the write lock at once, so that two writers wait for each other instead of failing.
+    """
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        # Transactions are begun below; the driver's own begin would come too late to lock.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        # No write-ahead log: it would put data in a second file, and fails on network shares.
+        cursor.execute("PRAGMA journal_mode = DELETE")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("reads_only", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+class InvoiceStore:
+    """Store and list invoices. Methods block: call them from a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        path = engine.url.database
+        try:
+            self._prepare()
+        except DatabaseError as problem:
+            raise ConfigError(
+                f"{path} cannot be used as the invoice database: {problem.orig}",
+                hint="Move the file away, or give the daemon the right to write it and its folder.",
+            ) from problem
+
+    def store(self, invoice: Invoice, *, kind: Kind, job: str, status: str, at: datetime.datetime) -> Stored:
+        """Store an invoice under its vendor and number; what was there before is kept as a version.
+
+        A job that stores the same content again, after a crash or a replay, changes nothing. Without a vendor or a
+        number the record belongs to the job, until the job stores it again with both.
+        """
+        record = _record(invoice, kind=kind, job=job, status=status, at=at)
+        with self._engine.begin() as connection:
+            own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
+            if own is not None and own.content_hash == record["content_hash"]:
+                return _repeated(connection, own.invoice_id, record)
+            current = _find(connection, record)
+            if own is not None and (current is None or current.id != own.invoice_id):
+                current = _moved(connection, own.invoice_id, current, record)
+            stored = _put(connection, current, record, invoice)
+            connection.execute(delete(_jobs).where(_jobs.c.job == job))
+            values = {"job": job, "invoice_id": stored.record_id, "content_hash": record["content_hash"]}
+            connection.execute(insert(_jobs).values(**values))
+            return stored
+
+    def rows(self, since: datetime.datetime | None = None) -> Iterator[StoredInvoice]:
+        """Yield the current version of every record stored at or after a time, oldest record first."""
+        last = 0
+        while True:
+            # One page at a time, so that a slow reader does not hold the file.
+            query = select(_invoices).where(_invoices.c.id > last).order_by(_invoices.c.id).limit(_ROWS_AT_ONCE)
+            if since is not None:
+                query = query.where(_invoices.c.stored_at >= since)
+            page = self._read(query)
+            yield from (_stored_invoice(row, row.id) for row in page)
+            if len(page) < _ROWS_AT_ONCE:
+                return
+            last = page[-1].id
+
+    def versions(self, record_id: int) -> tuple[StoredInvoice, ...]:
+        """Return the earlier versions of a record, oldest first."""
+        query = select(_versions).where(_versions.c.invoice_id == record_id).order_by(_versions.c.version)
+        return tuple(_stored_invoice(row, record_id) for row in self._read(query))
+
+    def _read(self, query: Any) -> list[Row[Any]]:
+        with self._engine.connect().execution_options(reads_only=True) as connection:
+            return list(connection.execute(query))
+
+    def _prepare(self) -> None:
+        with self._engine.begin() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if version > SCHEMA_VERSION:
+                raise ConfigError(
+                    f"{self._engine.url.database} was written by a newer release (schema {version}, known: "
+                    f"{SCHEMA_VERSION}).",
+                    hint="Install that release again, or point the outbox to another folder.",
+                )
+            _metadata.create_all(connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def vendor_key(invoice: Invoice) -> str:
+    """Return what a vendor is recognised by: its VAT number, else its folded name; empty if neither is known."""
+    vat, name = squeeze(invoice.vendor.vat_id or ""), squeeze(invoice.vendor.name or "")
+    return f"vat:{vat}" if vat else f"name:{name}" if name else ""
+
+
+def _record(invoice: Invoice, *, kind: Kind, job: str, status: str, at: datetime.datetime) -> dict[str, Any]:
+    content = dumps(invoice.to_json())
+    vendor, number = vendor_key(invoice), squeeze(invoice.invoice_number or "")
+    known = bool(vendor and number)
+    return {
+        "vendor_key": vendor if known else f"job:{job}",
+        "number_key": number if known else "",
+        "vendor_vat": squeeze(invoice.vendor.vat_id or ""),
+        "vendor_folded_name": squeeze(invoice.vendor.name or ""),
+        "job": job,
+        "status": status,
+        "kind": kind.value,
+        "invoice_number": invoice.invoice_number,
+        "date": invoice.date,
+        "due_date": invoice.due_date,
+        "currency": invoice.currency,
+        "total_amount": invoice.total_amount,
+        "net_amount": invoice.net_amount,
+        "tax_amount": invoice.tax_amount,
+        "vendor_name": invoice.vendor.name,
+        "vendor_vat_id": invoice.vendor.vat_id,
+        "vendor_iban": invoice.vendor.iban,
+        "buyer_name": invoice.buyer.name,
+        "content": content,
+        "content_hash": hashlib.sha256(json.dumps([kind.value, content]).encode()).hexdigest(),
+        "stored_at": at,
+    }
+
+
+def _find(connection: Connection, record: dict[str, Any]) -> Row[Any] | None:
+    """Return the record of the same vendor and number; by name where one side has no VAT number."""
+    same_number = select(_invoices).where(_invoices.c.number_key == record["number_key"])
+    exact = connection.execute(same_number.where(_invoices.c.vendor_key == record["vendor_key"])).one_or_none()
+    if exact is not None or not record["number_key"] or not record["vendor_folded_name"]:
+        return exact
+    by_name = same_number.where(_invoices.c.vendor_folded_name == record["vendor_folded_name"])
+    if record["vendor_vat"]:
+        by_name = by_name.where(or_(_invoices.c.vendor_vat == "", _invoices.c.vendor_vat == record["vendor_vat"]))
+    found = connection.execute(by_name.limit(2)).all()
+    # Two vendors of one name with different VAT numbers: nothing says which one this is.
+    return found[0] if len(found) == 1 else None
+
+
+def _repeated(connection: Connection, record_id: int, record: dict[str, Any]) -> Stored:
+    """Note a changed status of a job that stores what it stored before."""
+    mine = (_invoices.c.id == record_id) & (_invoices.c.job == record["job"])
+    connection.execute(update(_invoices).where(mine).values(status=record["status"]))
+    return Stored(record_id, Outcome.UNCHANGED)
+
+
+def _moved(connection: Connection, old_id: int, target: Row[Any] | None, record: dict[str, Any]) -> Row[Any] | None:
+    """Let go of the record that a job made before it read another vendor or number, and return where to store now.
+
+    If only this job ever wrote the old record, it is the same document, read better: the record moves. If another
+    job wrote it before, that job's version comes back and this one goes elsewhere.
+    """
+    old = connection.execute(select(_invoices).where(_invoices.c.id == old_id)).one()
+    if old.job != record["job"]:
+        return target
+    others = (_versions.c.invoice_id == old_id) & (_versions.c.job != record["job"])
+    before = connection.execute(select(_versions).where(others).order_by(_versions.c.version.desc())).first()
+    if before is not None:
+        _keep_version(connection, old)
+        invoice = Invoice.from_json(loads(before.content))
+        restored = _record(
+            invoice, kind=Kind(before.kind), job=before.job, status=before.status, at=record["stored_at"]
+        )
+        _write(connection, old.id, old.version + 1, restored, invoice)
+        return target
+    if target is None:
+        return old
+    connection.execute(delete(_invoices).where(_invoices.c.id == old_id))
+    return target
+
+
+def _put(connection: Connection, current: Row[Any] | None, record: dict[str, Any], invoice: Invoice) -> Stored:
+    if current is None:
+        result = connection.execute(insert(_invoices).values(**record, version=1))
+        record_id = int(result.inserted_primary_key[0]) if result.inserted_primary_key else 0
+        _write_lines(connection, record_id, invoice)
+        return Stored(record_id, Outcome.CREATED)
+    if current.content_hash == record["content_hash"]:
+        return Stored(current.id, Outcome.UNCHANGED)
+    _keep_version(connection, current)
+    _write(connection, current.id, current.version + 1, record, invoice)
+    return Stored(current.id, Outcome.UPDATED, earlier_version=current.version)
+
+
+def _keep_version(connection: Connection, row: Row[Any]) -> None:
+    columns = ("version", "job", "status", "kind", "content", "content_hash", "stored_at")
+    values = {name: getattr(row, name) for name in columns}
+    connection.execute(insert(_versions).values(invoice_id=row.id, **values))
+
+
+def _write(connection: Connection, record_id: int, version: int, record: dict[str, Any], invoice: Invoice) -> None:
+    changed = update(_invoices).where(_invoices.c.id == record_id)
+    connection.execute(changed.values(**record, version=version))
+    _write_lines(connection, record_id, invoice)
+
+
+def _write_lines(connection: Connection, record_id: int, invoice: Invoice) -> None:
+    connection.execute(delete(_lines).where(_lines.c.invoice_id == record_id))
+    rows = [
+        {"invoice_id": record_id, "position": position, **line.model_dump()}
+        for position, line in enumerate(invoice.line_items)
+    ]
+    if rows:
+        connection.execute(insert(_lines), rows)
+
+
+def _stored_invoice(row: Row[Any], record_id: int) -> StoredInvoice:
+    return StoredInvoice(
+        record_id=record_id,
+        version=row.version,
+        kind=Kind(row.kind),
+        invoice=Invoice.from_json(loads(row.content)),
+        job=row.job,
+        status=row.status,
+        stored_at=row.stored_at,
+    )

@@ -1,0 +1,125 @@
+"""Turn what a model said of a document into values that code has found in it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.document.model import Document
+from pipeline.invoice.checks import check, sort_findings, warning
+from pipeline.invoice.doubts import doubts, invoice_signs
+from pipeline.invoice.grounding import Grounding
+from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+
+_LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
+_PARTIES = {"vendor": ("name", "address", "vat_id", "iban"), "buyer": ("name", "address", "vat_id", "iban")}
+_PLAIN = (
+    "kind",
+    "invoice_number",
+    "date",
+    "due_date",
+    "currency",
+    "total_amount",
+    "net_amount",
+    "tax_amount",
+)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Hold what is known of a document; `invoice` is None if it is none. Evidence is by dotted field path."""
+
+    kind: Kind
+    invoice: Invoice | None = None
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def needs_review(self) -> bool:
+        """Say whether a person should look; a document that is no invoice is a proper outcome by itself."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return kind, invoice, evidence and findings as in `result.json`; write it with `model.dumps`."""
+        return {
+            "kind": self.kind.value,
+            "invoice": self.invoice.to_json() if self.invoice else None,
+            "evidence": {path: evidence.to_json() for path, evidence in self.evidence.items()},
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+class UnknownField(ValueError):
+    """A correction names a field that invoices do not have; the message is meant for the model that made it."""
+
+
+def verify(raw: Mapping[str, Any], document: Document) -> Verified:
+    """Return the values of `raw` that the document shows, where it shows them, and what is wrong with the rest."""
+    extraction = Extraction.model_validate(dict(raw))
+    index = DocumentIndex(document)
+    if extraction.kind is Kind.OTHER:
+        return Verified(Kind.OTHER, findings=_missed_invoice(index))
+    grounding = Grounding(index, extraction.kind)
+    currency = grounding.currency(extraction.currency)
+    invoice = Invoice(
+        invoice_number=grounding.number(extraction.invoice_number),
+        date=grounding.day("date", extraction.date, currency),
+        due_date=grounding.day("due_date", extraction.due_date, currency),
+        currency=currency,
+        **grounding.totals(extraction),
+        taxes=tuple(grounding.tax(number, tax) for number, tax in enumerate(extraction.taxes)),
+        vendor=grounding.party("vendor", extraction.vendor),
+        buyer=grounding.party("buyer", extraction.buyer),
+        line_items=grounding.lines(extraction.line_items),
+    )
+    known = {finding.field for finding in grounding.findings}
+    checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
+    findings = [*grounding.findings, *doubts(index, invoice, extraction.kind, grounding.money), *checked]
+    return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
+
+
+def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `raw` with values replaced by dotted path, such as `vendor.name` or `line_items.0.total`.
+
+    A path one behind the end of a list adds an entry. What is not named stays as it was.
+    """
+    merged: dict[str, Any] = copy.deepcopy(dict(raw))
+    for path, value in corrections.items():
+        _correct(merged, path, value)
+    return merged
+
+
+def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:
+    if not invoice_signs(index):
+        return ()
+    message = "This was read as no invoice, but it has an invoice's title and a total."
+    return (warning("may_be_invoice", "kind", message),)
+
+
+def _correct(merged: dict[str, Any], path: str, value: object) -> None:
+    match path.split("."):
+        case [name] if name in _PLAIN or name in _LISTS or name in _PARTIES:
+            merged[name] = copy.deepcopy(value)
+        case [party, name] if name in _PARTIES.get(party, ()):
+            current = merged.get(party)
+            merged[party] = {**(current if isinstance(current, Mapping) else {"name": current}), name: value}
+        case [group, position, name] if name in _LISTS.get(group, ()) and position.isdecimal():
+            current = merged.get(group)
+            merged[group] = _with_entry(list(current) if isinstance(current, list | tuple) else [], path, value)
+        case _:
+            raise UnknownField(f"There is no field {path!r}; fields look like total_amount or line_items.0.total.")
+
+
+def _with_entry(entries: list[Any], path: str, value: object) -> list[Any]:
+    _, position, name = path.split(".")
+    number = int(position)
+    if number > len(entries):
+        raise UnknownField(f"There is no entry {number} for {path!r}; there are {len(entries)}.")
+    if number == len(entries):
+        entries.append({})
+    entry = entries[number]
+    entries[number] = {**(entry if isinstance(entry, Mapping) else {}), name: value}
+    return entries

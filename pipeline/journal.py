@@ -1,0 +1,161 @@
+"""Durable steps: a job's session answers from its trace what it has already done.
+
+A session is deterministic between its steps, so running it again over the record rebuilds its memory exactly, and
+then it goes on live. Keys name a step by its place (`action-2/model-1`), so steps may nest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from pipeline.agent.steps import Steps
+from pipeline.errors import ReplayDiverged
+from pipeline.job import STEP_EVENTS, JobRecord, StepRecord
+from pipeline.llm.protocol import JsonObject
+from pipeline.trace import Event, Trace
+from pipeline.trace import event as new_event
+
+StepFunction = Callable[[Steps], Awaitable[JsonObject]]
+Sink = Callable[[Sequence[Event]], Awaitable[None]]
+
+
+@dataclass
+class _Session:
+    """What all scopes of one session share; `waiting` are notes to be written with the next step."""
+
+    steps: dict[str, StepRecord]
+    notes: tuple[Event, ...]
+    attempt: int
+    sink: Sink | None
+    include_text: bool
+    state: dict[str, Any] = field(default_factory=dict)
+    waiting: list[Event] = field(default_factory=list)
+    noted: int = 0
+
+
+def open_journal(record: JobRecord, sink: Sink | None, *, attempt: int = 0, include_text: bool = True) -> Journal:
+    """Return a journal over what is recorded; new steps run and go to the sink.
+
+    Without a sink nothing may run: a step that has no record raises ReplayDiverged.
+    """
+    return Journal(_Session(dict(record.steps), record.notes, attempt or record.attempts, sink, include_text))
+
+
+def into(trace: Trace) -> Sink:
+    """Return a sink that appends to the trace and returns when it is synced."""
+
+    async def append(events: Sequence[Event]) -> None:
+        await anyio.to_thread.run_sync(trace.append, events)
+
+    return append
+
+
+class Journal:
+    """Run steps once: recorded ones are answered from the record, new ones are written and synced before going on."""
+
+    def __init__(self, session: _Session, scope: str = "") -> None:
+        self._session = session
+        self._scope = scope
+        self._counts: dict[str, int] = {}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Return what the session's tools have worked out so far: plain JSON that is recorded with each action."""
+        return self._session.state
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of the attempt that is being recorded, counted from 1."""
+        return self._session.attempt
+
+    async def run(self, name: str, request: JsonObject, function: StepFunction) -> JsonObject:
+        """Return the recorded or the new result of the step; its errors leave no record."""
+        key = self._next_key(name)
+        request = _as_json(request)
+        recorded = self._session.steps.get(key)
+        if recorded is not None and self._matches(key, recorded, request):
+            self._restore(recorded)
+            return recorded.output
+        if self._session.sink is None:
+            raise ReplayDiverged(f"step {key} has no record", step=key, hint="the session asked for more than before")
+        started = anyio.current_time()
+        output = _as_json(await function(Journal(self._session, f"{key}/")))
+        await self._write(name, key, request, output, seconds=round(anyio.current_time() - started, 3))
+        return output
+
+    def note(self, event: str, **fields: Any) -> None:
+        """Keep an event to be written with the next step; one that the record already holds is passed over."""
+        session = self._session
+        session.noted += 1
+        if session.noted <= len(session.notes) or session.sink is None:
+            return
+        if not session.include_text:
+            fields = {"type": fields.get("type"), "withheld": True}
+        session.waiting.append(new_event(event, attempt=session.attempt, **fields))
+
+    async def write(self, *events: Event) -> None:
+        """Append events of the job itself, together with the notes that wait."""
+        if self._session.sink is None:
+            return
+        waiting, self._session.waiting = self._session.waiting, []
+        await self._session.sink([*waiting, *events])
+
+    def _next_key(self, name: str) -> str:
+        self._counts[name] = self._counts.get(name, 0) + 1
+        return f"{self._scope}{name}-{self._counts[name]}"
+
+    def _restore(self, recorded: StepRecord) -> None:
+        """Set the state to what it was after the step; what a tool had taken out of it is gone again."""
+        if recorded.state:
+            self._session.state.clear()
+            self._session.state.update(recorded.state)
+
+    def _matches(self, key: str, recorded: StepRecord, request: JsonObject) -> bool:
+        """Say whether the record answers this request; a live session drops a record that no longer fits."""
+        before, session = recorded.request, self._session
+        differing = [part for part in {**before, **request} if before.get(part) != request.get(part)]
+        if not differing:
+            return True
+        if session.sink is None:
+            raise ReplayDiverged(_difference(key, before, request, differing), step=key)
+        session.steps.clear()
+        session.notes = session.notes[: session.noted]
+        kept = {"at_step": key, "notes": len(session.notes)}
+        session.waiting.append(new_event("record.diverged", attempt=session.attempt, parts=differing, **kept))
+        return False
+
+    async def _write(self, name: str, key: str, request: JsonObject, output: JsonObject, *, seconds: float) -> None:
+        session = self._session
+        fields: dict[str, Any] = {"attempt": session.attempt, "step": key, "seconds": seconds}
+        if name == "model":
+            fields |= {"usage": output["usage"], "model": output["model"]}
+        shown = {"request": request, "output": output}
+        if name == "action" and session.state:
+            shown["state"] = _as_json(session.state)
+        session.steps[key] = StepRecord(request=request, output=output, state=dict(session.state))
+        fields |= shown if session.include_text else {"withheld": True}
+        await self.write(new_event(STEP_EVENTS.get(name, "step.completed"), **fields))
+
+
+def _as_json(value: JsonObject) -> JsonObject:
+    """Return the value as it will be read back, so that a live and a replayed session see the same."""
+    result: JsonObject = json.loads(json.dumps(value, default=str, ensure_ascii=False))
+    return result
+
+
+def _difference(key: str, before: JsonObject, now: JsonObject, parts: list[str]) -> str:
+    details = []
+    for part in parts:
+        old, new = before.get(part), now.get(part)
+        if isinstance(old, list) and isinstance(new, list):
+            first = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+            details.append(f"{part} from number {first + 1} on ({len(old)} recorded, {len(new)} now)")
+        else:
+            details.append(f"{part} ({str(old)[:60]} recorded, {str(new)[:60]} now)")
+    return f"step {key} differs from its record in {', '.join(details)}"

@@ -1,0 +1,116 @@
+"""What a session says to a model and hears from it, free of any client library.
+
+Messages and tools are plain JSON in the OpenAI chat-completions form, because that is what goes over the wire and
+into the trace; everything the code reasons about has a type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+JsonObject = dict[str, Any]
+ToolChoice = Literal["auto", "required", "none"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Count tokens as the server reported them; zero where it reported nothing."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """Hold one tool call of a reply; `arguments` is the JSON text as the model wrote it, valid or not."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def to_message(self) -> JsonObject:
+        """Return the call in the form an assistant message carries."""
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """Ask for one completion: with `tools` for a step of the loop, with `schema` for constrained JSON, never both.
+
+    `schema` is a JSON Schema and `schema_name` its name on the wire; `max_tokens` bounds the answer.
+    """
+
+    messages: tuple[JsonObject, ...]
+    tools: tuple[JsonObject, ...] = ()
+    tool_choice: ToolChoice | None = None
+    schema: JsonObject | None = None
+    schema_name: str = ""
+    max_tokens: int = 1024
+    temperature: float = 0.0
+
+    def fingerprint(self) -> JsonObject:
+        """Return short digests of each part, so that a replay can name the part that differs.
+
+        `{"messages": ["12 hex", …], "tools": "12 hex", "schema": "12 hex", "max_tokens": n, "temperature": x}`
+        """
+        return {
+            "messages": [digest(message) for message in self.messages],
+            "tools": digest(list(self.tools)),
+            "schema": digest(self.schema),
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+        }
+
+
+@dataclass(frozen=True)
+class ModelReply:
+    """Hold one completion; `model` is the name the server gave, which may differ from the one asked for."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = "stop"
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    reasoning: str = ""
+
+    def to_json(self) -> JsonObject:
+        """Return the reply as plain JSON for the trace."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelReply:
+        """Rebuild a reply from `to_json`."""
+        return cls(
+            text=data["text"],
+            tool_calls=tuple(ToolCall(**call) for call in data["tool_calls"]),
+            finish_reason=data["finish_reason"],
+            usage=Usage(**data["usage"]),
+            model=data["model"],
+            reasoning=data["reasoning"],
+        )
+
+
+class Model(Protocol):
+    """Answer requests. Implementations: LM Studio, scripted (tests), recorded (from a trace)."""
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Return the reply, or raise one of the `ModelError` family."""
+        ...
+
+
+def digest(value: object) -> str:
+    """Return the first 12 hex digits of the SHA-256 over the value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

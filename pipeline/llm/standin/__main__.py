@@ -1,0 +1,45 @@
+"""Run the stand-in as a process of its own: one line of JSON with its address, then serving until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+
+import anyio
+import structlog
+
+from pipeline.llm.standin import StandInServer, StandInSettings
+
+
+def main() -> None:
+    """Read the options and serve; standard output is for the one line, logs go to standard error."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    anyio.run(_serve, _settings(sys.argv[1:]))
+
+
+async def _serve(settings: StandInSettings) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with StandInServer(settings) as server:
+            ready = {"base_url": server.base_url, "origin": server.origin, "stand_in": True}
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
+            async for _ in signals:
+                return
+
+
+def _settings(arguments: list[str]) -> StandInSettings:
+    """Make an option of each setting; pydantic reads the values."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.llm.standin", description="A stand-in for LM Studio.")
+    for name, field in StandInSettings.model_fields.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=field.description)
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    for name in ("models", "faults"):
+        if name in given:
+            given[name] = json.loads(given[name]) if given[name].startswith("[") else given[name].split(",")
+    return StandInSettings.model_validate(given)
+
+
+if __name__ == "__main__":
+    main()

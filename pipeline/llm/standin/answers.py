@@ -1,0 +1,117 @@
+"""Decide what the stand-in says: JSON for a schema, the next sensible tool call, or a plain sentence.
+
+It is not clever. It reads the document by rules, calls each tool it was given once, and ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pipeline.llm.protocol import JsonObject
+from pipeline.llm.standin.conversation import CallRecord, call_records, document_text
+from pipeline.llm.standin.faults import CallKind
+from pipeline.llm.standin.invoice_facts import Kind
+from pipeline.llm.standin.invoice_rules import read_invoice
+from pipeline.llm.standin.schema_answers import fill_arguments, fill_schema
+from pipeline.llm.standin.wire import Answer, Call, ChatRequest
+
+_EXTRACT = "extract"
+_STORE = "store"
+_FINISH = "terminate"
+_MOST_EXTRACTIONS = 3
+_MOST_STORES = 2
+
+
+def answer(request: ChatRequest) -> Answer:
+    """Return the honest answer to a request."""
+    if request.schema is not None:
+        facts = read_invoice(document_text(request.messages))
+        return Answer(text=json.dumps(fill_schema(request.schema, facts), ensure_ascii=False))
+    if request.tools and request.tool_choice != "none":
+        name, message = _next_call(request)
+        if name:
+            arguments = fill_arguments(_parameters(request, name), message)
+            return Answer(calls=(Call(name, arguments, _identity(request)),))
+        return Answer(text=message)
+    return Answer(text=_plain(document_text(request.messages)))
+
+
+def kind_of(request: ChatRequest, answered: Answer) -> CallKind:
+    """Name what a call is for, by its request and the honest answer to it."""
+    if request.schema is not None:
+        return CallKind.EXTRACTION
+    if not request.tools:
+        return CallKind.PLAIN
+    names = [call.name for call in answered.calls]
+    if any(name.startswith(_STORE) for name in names):
+        return CallKind.STORE
+    return CallKind.FINISH if _FINISH in names or not names else CallKind.PLAN
+
+
+def _next_call(request: ChatRequest) -> tuple[str, str]:
+    """Return the tool to call, empty for none, and what to say where a text is asked for."""
+    records = call_records(request.messages)
+    extract = _named(request, _EXTRACT)
+    if extract or _named(request, _STORE):
+        name, message = _next_invoice_call(request, records, extract)
+    else:
+        name, message = _next_other_call(request, records)
+    if not name and request.tool_choice == "required":
+        name = request.tool_names[0]
+    return name, message
+
+
+def _next_invoice_call(request: ChatRequest, records: tuple[CallRecord, ...], extract: str) -> tuple[str, str]:
+    finish = _FINISH if _FINISH in request.tool_names else ""
+    store = _named(request, _STORE)
+    extractions = [record for record in records if record.name.startswith(_EXTRACT)]
+    extracted = next((record for record in reversed(extractions) if record.succeeded), None)
+    if extract and extracted is None:
+        if len(extractions) < _MOST_EXTRACTIONS:
+            return extract, ""
+        return finish, "The stand-in could not extract the invoice."
+    if extracted is not None and extracted.finds("kind") == Kind.OTHER:
+        return finish, "The stand-in found no invoice in this document."
+    stores = [record for record in records if record.name.startswith(_STORE)]
+    if any(record.succeeded for record in stores):
+        return finish, "The invoice is stored."
+    if store and len(stores) < _MOST_STORES:
+        return store, ""
+    return finish, "The stand-in ends here; the invoice is not stored."
+
+
+def _next_other_call(request: ChatRequest, records: tuple[CallRecord, ...]) -> tuple[str, str]:
+    called = {record.name for record in records}
+    fresh = next((name for name in request.tool_names if name not in called and name != _FINISH), "")
+    if fresh:
+        return fresh, _plain(document_text(request.messages))
+    finish = _FINISH if _FINISH in request.tool_names else ""
+    last = records[-1].result if records else ""
+    return finish, last or _plain(document_text(request.messages))
+
+
+def _named(request: ChatRequest, beginning: str) -> str:
+    return next((name for name in request.tool_names if name.startswith(beginning)), "")
+
+
+def _parameters(request: ChatRequest, name: str) -> JsonObject:
+    tool = next(tool["function"] for tool in request.tools if tool["function"]["name"] == name)
+    parameters: JsonObject = tool.get("parameters") or {}
+    return parameters
+
+
+def _plain(text: str) -> str:
+    lines = text.splitlines()
+    first = next((line.strip() for line in lines if line.strip()), "")
+    return (
+        "This is the stand-in server, not a language model: it answers by rules. "
+        f"The text has {len(lines)} lines, {len(text.split())} words and {len(text)} characters. "
+        f"It begins: {first[:80]}"
+    )
+
+
+def _identity(request: ChatRequest) -> str:
+    """Return nine digits, as LM Studio's call ids are, the same for the same conversation."""
+    number = int(hashlib.sha256("".join(request.message_digests()).encode()).hexdigest(), 16)
+    return str(number % 900_000_000 + 100_000_000)

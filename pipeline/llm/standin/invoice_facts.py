@@ -1,0 +1,68 @@
+"""What the rules know about an invoice: everything as printed, None where nothing was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pipeline.llm.standin.printed_values import iso_date
+
+
+class Kind(StrEnum):
+    """Name what a document is."""
+
+    INVOICE = "invoice"
+    CREDIT_NOTE = "credit_note"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class PartyFacts:
+    """Hold what is printed about a vendor or a buyer."""
+
+    name: str | None = None
+    address: str | None = None
+    vat_id: str | None = None
+    iban: str | None = None
+
+
+@dataclass(frozen=True)
+class LineFacts:
+    """Hold one item."""
+
+    description: str | None = None
+    quantity: str | None = None
+    unit_price: str | None = None
+    total: str | None = None
+
+
+@dataclass(frozen=True)
+class TaxFacts:
+    """Hold one line of the tax table."""
+
+    rate: str | None = None
+    amount: str | None = None
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class InvoiceFacts:
+    """Hold what was found in one document; `month_first` says how to read its dates."""
+
+    kind: Kind = Kind.OTHER
+    number: str | None = None
+    date: str | None = None
+    due_date: str | None = None
+    currency: str | None = None
+    total: str | None = None
+    net: str | None = None
+    tax: str | None = None
+    taxes: tuple[TaxFacts, ...] = ()
+    vendor: PartyFacts = field(default_factory=PartyFacts)
+    buyer: PartyFacts = field(default_factory=PartyFacts)
+    lines: tuple[LineFacts, ...] = ()
+    month_first: bool = False
+
+    def iso(self, printed: str | None) -> str | None:
+        """Return a date of this invoice in ISO 8601."""
+        return iso_date(printed, month_first=self.month_first) if printed else None

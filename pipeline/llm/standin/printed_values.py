@@ -1,0 +1,193 @@
+"""Dates, amounts and numbers as they are printed, and what they mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from functools import cache
+
+from babel.dates import get_month_names
+
+from pipeline.llm.standin.invoice_labels import LANGUAGES
+from pipeline.llm.standin.layout import fold
+
+_NUMERIC_DATE = re.compile(
+    r"(?<![\w./-])(?:(?P<y>(?:19|20)\d{2})(?P<s1>[-./])(?P<m>\d{1,2})(?P=s1)(?P<d>\d{1,2})"
+    r"|(?P<a>\d{1,2})(?P<s2>[-./]) ?(?P<b>\d{1,2})(?P=s2) ?(?P<c>(?:19|20)?\d{2})"
+    r"|(?P<cy>(?:19|20)\d{2})(?P<cm>0[1-9]|1[0-2])(?P<cd>0[1-9]|[12]\d|3[01]))(?![\w-]|[./]\d)"
+)
+_AMOUNT = re.compile(
+    r"(?<![\w.,/])(?P<sign>[-\u2212+] ?)?(?:(?P<before>[€$£¥₹]|R\$|US\$|[A-Z]{3})(?: ?))?(?P<sign2>[-\u2212] ?)?"
+    r"(?P<number>\d{1,3}(?:(?P<group>[ .,'\u2019\u00a0])\d{3})(?:(?P=group)\d{3})*(?:[.,]\d{1,4})?|\d+(?:[.,]\d{1,4})?)"
+    r"(?P<sign3>-(?![\w]))?(?: ?(?P<after>€|\$|£|zł|Kč|kr\.?|%|[A-Z]{3}\b))?(?![\w]|[.,/]\d)"
+)
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_VAT_ID = re.compile(
+    r"\b(?:ATU ?\d{8}|BE ?[01]?[\d.]{9,12}|CHE[- ]?[\d.]{9,11}|DE ?\d{3} ?\d{3} ?\d{3}|DK ?\d{8}|"
+    r"ES ?[A-Z]\d{7}[A-Z0-9]|FR ?[A-Z0-9]{2} ?\d{3} ?\d{3} ?\d{3}|GB ?\d{3} ?\d{4} ?\d{2}|IE\d[A-Z0-9]\d{5}[A-Z]{1,2}|"
+    r"IT ?\d{11}|LU ?\d{8}|NL ?\d{9} ?B\d{2}|NL ?[\d.]{9,12}B\.?\d{2}|PL ?\d{10}|PT ?\d{9}|SE ?\d{12})\b"
+)
+_ID = re.compile(r"[A-Za-z0-9][\w./\\-]*")
+
+
+@dataclass(frozen=True)
+class PrintedAmount:
+    """Hold an amount as it is printed, its value and where it stands in its text."""
+
+    text: str
+    value: Decimal
+    start: int
+    end: int
+    has_cents: bool
+    currency: str
+
+
+@dataclass(frozen=True)
+class PrintedDate:
+    """Hold a date as it is printed and where it stands in its text."""
+
+    text: str
+    start: int
+
+
+def dates_in(text: str) -> Iterator[PrintedDate]:
+    """Yield the dates of a text from left to right."""
+    found = [*_NUMERIC_DATE.finditer(text), *_worded_date().finditer(fold(text))]
+    for match in sorted(found, key=lambda each: each.start()):
+        if _parts_of(match) is not None:
+            yield PrintedDate(text[match.start() : match.end()], match.start())
+
+
+def iso_date(printed: str, *, month_first: bool) -> str | None:
+    """Return a printed date in ISO 8601, None if it is none."""
+    match = _NUMERIC_DATE.search(printed) or _worded_date().search(fold(printed))
+    parts = _parts_of(match) if match else None
+    if parts is None:
+        return None
+    year, month, day = parts
+    ambiguous = bool(match and match.groupdict().get("a"))
+    if ambiguous and (month_first or month > 12) and day <= 12:
+        month, day = day, month
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        return None
+
+
+def month_order(text: str) -> bool | None:
+    """Tell from a text's own dates whether the month stands first; None if they do not show it."""
+    for match in _NUMERIC_DATE.finditer(text):
+        if not match["a"]:
+            continue
+        first, second = int(match["a"]), int(match["b"])
+        if first > 12 >= second:
+            return False
+        if second > 12 >= first:
+            return True
+    return None
+
+
+def amounts_in(text: str) -> Iterator[PrintedAmount]:
+    """Yield the amounts of a text from left to right; percentages and dates are none."""
+    dates = [range(match.start(), match.end()) for match in _NUMERIC_DATE.finditer(text)]
+    for match in _AMOUNT.finditer(text):
+        if match["after"] == "%" or any(match.start("number") in span for span in dates):
+            continue
+        value = amount_value(match["number"])
+        if value is None:
+            continue
+        negative = any((match[name] or "").strip() in ("-", "\u2212") for name in ("sign", "sign2", "sign3"))
+        printed = ("-" if negative else "") + match["number"]
+        has_cents = bool(re.search(r"[.,]\d{2,4}$", match["number"]))
+        currency = (match["before"] or match["after"] or "").strip()
+        yield PrintedAmount(printed, -value if negative else value, match.start(), match.end(), has_cents, currency)
+
+
+def amount_value(printed: str) -> Decimal | None:
+    """Return the value of a printed amount; the last separator is the decimal one unless three digits follow it."""
+    digits = re.sub(r"[^\d.,-]", "", printed)
+    last = max(digits.rfind("."), digits.rfind(","))
+    if last >= 0:
+        whole, part = digits[:last], digits[last + 1 :]
+        separator = digits[last]
+        groups = len(part) == 3 and whole not in ("0", "-0", "") and (digits.count(separator) > 1 or len(whole) <= 4)
+        one_kind = separator not in whole
+        digits = re.sub(r"[.,]", "", whole) + ("" if groups and (one_kind or part) else ".") + part
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return None
+
+
+def identifiers_in(text: str) -> Iterator[str]:
+    """Yield the words of a text that may be an invoice's number: they hold a digit."""
+    for match in _ID.finditer(text):
+        word = match.group().rstrip(".-/\\")
+        if any(character.isdigit() for character in word):
+            yield word
+
+
+def ibans_in(text: str) -> Iterator[str]:
+    """Yield the IBANs of a text; only those with right check digits."""
+    for match in _IBAN.finditer(text):
+        words = match.group().split(" ")
+        # The pattern may have swallowed a word behind the number.
+        for count in range(len(words), 0, -1):
+            candidate = " ".join(words[:count])
+            if _is_iban(candidate.replace(" ", "")):
+                yield candidate
+                break
+
+
+def vat_ids_in(text: str) -> Iterator[str]:
+    """Yield the VAT ids of a text."""
+    for match in _VAT_ID.finditer(text):
+        yield match.group()
+
+
+@cache
+def _months() -> dict[str, int]:
+    names: dict[str, int] = {}
+    for language in LANGUAGES:
+        for width in ("wide", "abbreviated"):
+            for context in ("format", "stand-alone"):
+                for number, name in get_month_names(width, context, language).items():
+                    names[fold(name).rstrip(".")] = number
+    return names
+
+
+@cache
+def _worded_date() -> re.Pattern[str]:
+    words = "|".join(sorted(map(re.escape, _months()), key=len, reverse=True))
+    year = r"(?:19|20)\d{2}"
+    return re.compile(
+        rf"(?<!\w)(?:(?P<wd>\d{{1,2}})(?:\.|st|nd|rd|th|er)?[ -](?:de )?(?P<wm>{words})\.?,?[ -](?:de )?(?P<wy>{year})"
+        rf"|(?P<xm>{words})\.? (?P<xd>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<xy>{year}))(?!\w)"
+    )
+
+
+def _parts_of(match: re.Match[str]) -> tuple[int, int, int] | None:
+    """Return year, month and day; where both orders are possible the day is taken to stand first."""
+    groups = match.groupdict()
+    if groups.get("wm") or groups.get("xm"):
+        kind = "w" if groups.get("wm") else "x"
+        return int(groups[f"{kind}y"]), _months()[groups[f"{kind}m"]], int(groups[f"{kind}d"])
+    if groups.get("y"):
+        year, month, day = int(groups["y"]), int(groups["m"]), int(groups["d"])
+    elif groups.get("cy"):
+        year, month, day = int(groups["cy"]), int(groups["cm"]), int(groups["cd"])
+    else:
+        year, month, day = int(groups["c"]), int(groups["b"]), int(groups["a"])
+        year += 2000 if year < 100 else 0
+        if not (1 <= min(month, day) <= 12 and max(month, day) <= 31 and min(month, day) >= 1):
+            return None
+        return year, month, day
+    return (year, month, day) if 1 <= month <= 12 and 1 <= day <= 31 else None
+
+
+def _is_iban(text: str) -> bool:
+    turned = text[4:] + text[:4]
+    return 15 <= len(text) <= 34 and int("".join(str(int(character, 36)) for character in turned)) % 97 == 1

@@ -1,0 +1,298 @@
+"""The outbox: one folder a job, in a folder that is the job's state; a transition is one rename."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from pipeline.disk import Disk, is_plain_file, names_in
+from pipeline.errors import JobNotFound
+from pipeline.index import JobIndex
+from pipeline.job import (
+    DIGEST_LENGTH,
+    FINISHED,
+    Claim,
+    JobRecord,
+    State,
+    content_digest,
+    fold,
+    job_name,
+    printable_name,
+)
+from pipeline.trace import TRACE_NAME, Trace, event, read_events, utc_now
+
+log = structlog.get_logger()
+
+RESULT_NAME = "result.json"
+DATABASE_NAME = "pipeline.sqlite"
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """Point at one job's folder; the folder's parent is the job's state."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def state(self) -> State:
+        return State(self.path.parent.name)
+
+    @property
+    def trace_path(self) -> Path:
+        return self.path / TRACE_NAME
+
+    @property
+    def result_path(self) -> Path:
+        return self.path / RESULT_NAME
+
+    @property
+    def source_path(self) -> Path | None:
+        """Return the document, None where somebody took it out."""
+        return next((self.path / name for name in sorted(names_in(self.path)) if name.startswith("source")), None)
+
+    def record(self) -> JobRecord:
+        """Return what the trace says."""
+        return fold(read_events(self.trace_path))
+
+    def result(self) -> dict[str, Any] | None:
+        """Return the result as plain JSON, None before there is one."""
+        try:
+            data: dict[str, Any] = json.loads(self.result_path.read_bytes(), parse_float=Decimal)
+        except FileNotFoundError:
+            return None
+        return data
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A file has become a job."""
+
+    job: JobFolder
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """The same bytes were taken before; `reopened` says that the earlier job had failed and is tried again."""
+
+    job: JobFolder
+    reopened: bool
+
+
+@dataclass(frozen=True)
+class NotClaimed:
+    """The file changed or went away while it was being claimed; it is looked at again later."""
+
+    reason: str
+
+
+ClaimOutcome = Claimed | Duplicate | NotClaimed
+
+
+class Outbox:
+    """Find, claim, reopen and publish jobs below one folder."""
+
+    def __init__(self, root: Path, disk: Disk, index: JobIndex) -> None:
+        self.root = root
+        self._disk = disk
+        self._index = index
+
+    def prepare(self) -> None:
+        """Create the state folders, and fill an empty index from them."""
+        for state in State:
+            self._disk.make_folder(self.root / state)
+        if self._index.is_new():
+            self._index.rebuild(self._claims_and_results())
+
+    def jobs(self, state: State) -> Iterator[JobFolder]:
+        """Yield the jobs in that state, in the order of their names."""
+        for name in sorted(names_in(self.root / state)):
+            path = self.root / state / name
+            if not name.startswith(".") and path.is_dir():
+                yield JobFolder(path)
+
+    def all_jobs(self) -> Iterator[JobFolder]:
+        """Yield every job."""
+        for state in State:
+            yield from self.jobs(state)
+
+    def count(self, state: State) -> int:
+        """Return how many jobs are in that state."""
+        return sum(not name.startswith(".") for name in names_in(self.root / state))
+
+    def find(self, name: str) -> JobFolder:
+        """Return the job of that name, or the only one whose name begins or ends with it.
+
+        Raises JobNotFound.
+        """
+        found = self._at(name)
+        if found is not None:
+            return found
+        wanted = name.rstrip("/").rsplit("/", 1)[-1]
+        near = [job for job in self.all_jobs() if job.name.startswith(wanted) or job.name.endswith(wanted)]
+        if len(near) == 1:
+            return near[0]
+        if not near:
+            raise JobNotFound(f"no job {name} in {self.root}", hint="`pipeline status` lists the jobs")
+        raise JobNotFound(f"{name} fits {len(near)} jobs: {', '.join(job.name for job in near[:5])}", hint="name one")
+
+    def claim(self, path: Path, agent: str, *, keep: bool = False) -> ClaimOutcome:
+        """Make a job of the file: log it, then move it into the job's folder; with `keep` copy it.
+
+        A crash between any two steps leaves the file either in the inbox or in the job's folder.
+        """
+        try:
+            before = path.stat()
+            sha256, digest = content_digest(path, agent)
+        except FileNotFoundError:
+            return NotClaimed("gone")
+        earlier = self._earlier(digest, job_name(path.name, digest))
+        if earlier is not None:
+            return self._duplicate(path, earlier, agent=agent, keep=keep)
+        claim = Claim(
+            job=job_name(path.name, digest),
+            agent=agent,
+            name=printable_name(path),
+            sha256=sha256,
+            size=before.st_size,
+            received_at=utc_now(),
+        )
+        folder = JobFolder(self.root / State.WORKING / claim.job)
+        self._open(folder, claim, digest)
+        return self._take(path, folder, claim, before_signature=_signature(before), keep=keep)
+
+    def publish(self, job: JobFolder, state: State, result: bytes) -> JobFolder:
+        """Write the result and move the job into the state's folder."""
+        self._disk.publish(job.result_path, result)
+        return self.settle(job, state)
+
+    def settle(self, job: JobFolder, state: State) -> JobFolder:
+        """Move a job whose result is written into the state's folder and note it in the index."""
+        target = JobFolder(self.root / state / job.name)
+        self._disk.move(job.path, target.path)
+        self._index.finished(job.name, status=state, finished_at=utc_now())
+        return target
+
+    def reopen(self, job: JobFolder, *, reason: str, fresh: bool) -> JobFolder:
+        """Take a finished job back into work; `fresh` forgets its recorded steps, its trace and result stay."""
+        target = JobFolder(self.root / State.WORKING / job.name)
+        self._disk.move(job.path, target.path)
+        self.trace(target).append([event("job.reopened", reason=reason, fresh=fresh)])
+        return target
+
+    def abandon(self, job: JobFolder) -> None:
+        """Remove a job folder that never got its file."""
+        self._disk.remove_folder(job.path)
+
+    def trace(self, job: JobFolder) -> Trace:
+        """Return the job's trace."""
+        return Trace(job.trace_path, self._disk)
+
+    def _claims_and_results(self) -> Iterator[tuple[Claim, dict[str, Any] | None]]:
+        for folder in self.all_jobs():
+            try:
+                claim, result = folder.record().claim, folder.result()
+            except (OSError, ValueError, KeyError) as error:
+                log.warning("job.unreadable", folder=str(folder.path), error=str(error))
+                continue
+            if claim is not None:
+                yield claim, result
+
+    def _at(self, name: str) -> JobFolder | None:
+        if not name or name != Path(name).name or name.startswith("."):
+            return None
+        paths = (self.root / state / name for state in State)
+        return next((JobFolder(path) for path in paths if path.is_dir()), None)
+
+    def _earlier(self, digest: str, name: str) -> JobFolder | None:
+        known = self._index.job_of(digest)
+        earlier = (known and self._at(known)) or self._at(name)
+        if earlier and earlier.state is State.WORKING and earlier.source_path is None:
+            if not earlier.path.is_dir():
+                return self._at(earlier.name)  # finished while we looked
+            return None if was_cut_short(earlier) else earlier  # a claim that was cut short is simply made again
+        return earlier or None
+
+    def _open(self, folder: JobFolder, claim: Claim, digest: str) -> None:
+        self._disk.make_folder(folder.path)
+        trace = self.trace(folder)
+        trace.mend()
+        trace.append([event("job.claimed", **asdict(claim))])
+        self._index.claimed(digest, claim)
+
+    def _take(
+        self, path: Path, folder: JobFolder, claim: Claim, *, before_signature: tuple[int, ...], keep: bool
+    ) -> ClaimOutcome:
+        source = folder.path / claim.source_name
+        try:
+            (self._disk.copy if keep else self._disk.move)(path, source)
+        except FileNotFoundError:
+            self.abandon(folder)
+            return NotClaimed("gone")
+        untouched = not keep and _signature(source.stat()) == before_signature
+        if untouched or content_digest(source, "")[0] == claim.sha256:
+            return Claimed(folder)
+        if not keep:
+            self._disk.move(source, path)
+        self.abandon(folder)
+        return NotClaimed("changed while it was being claimed")
+
+    def _duplicate(self, path: Path, earlier: JobFolder, *, agent: str, keep: bool) -> Duplicate:
+        """Let the file go, but only when its bytes lie safely in the earlier job; else put them back there."""
+        reopened = earlier.state is State.FAILED
+        if reopened:
+            earlier = self.reopen(earlier, reason="the file was dropped again", fresh=True)
+        source = earlier.source_path
+        claim = Claim(earlier.name, agent, printable_name(path), "", 0, "")
+        if source is None:
+            (self._disk.copy if keep else self._disk.move)(path, earlier.path / claim.source_name)
+        elif keep:
+            pass
+        elif content_digest(source, "")[0] == content_digest(path, "")[0]:
+            self._disk.remove(path)
+        else:  # somebody changed the job's source by hand: keep both
+            self._disk.move(path, earlier.path / f"dropped-{utc_now().replace(':', '')}-{claim.source_name}")
+        return Duplicate(earlier, reopened)
+
+
+def was_cut_short(job: JobFolder) -> bool:
+    """Say whether the folder is what is left of a claim that ended before its file arrived, and holds nothing else."""
+    names = [name for name in names_in(job.path) if not name.startswith(".")]
+    return names in ([], [TRACE_NAME]) and job.record().attempts == 0
+
+
+def stale(job: JobFolder, record: JobRecord) -> bool:
+    """Say whether the job's result is missing or older than what its trace says."""
+    result = job.result()
+    return record.finished is None or result is None or result["finished_at"] != record.finished["finished_at"]
+
+
+def digest_of(job: str) -> str:
+    """Return the digest part of a job's name."""
+    return job[-DIGEST_LENGTH:]
+
+
+def _signature(stat: Any) -> tuple[int, ...]:
+    return (stat.st_size, stat.st_mtime_ns)
+
+
+__all__ = [
+    "FINISHED",
+    "Claimed",
+    "Duplicate",
+    "JobFolder",
+    "NotClaimed",
+    "Outbox",
+    "is_plain_file",
+    "stale",
+    "was_cut_short",
+]

@@ -1,0 +1,152 @@
+"""The invoice agent's tools: read the data out of the document, and store what holds up against it.
+
+The document never passes through an argument. What the tools work out is kept in the session's state as plain JSON,
+so that it is recorded with each action and found again after a restart.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import anyio.to_thread
+from pydantic import BaseModel, Field
+
+from pipeline.agent import ActionContext, ToolError, prompt_llm_for_json, register_tool
+from pipeline.document.model import Document
+from pipeline.invoice.model import Invoice, Kind, Severity, extraction_schema
+from pipeline.invoice.store import InvoiceStore
+from pipeline.invoice.verify import Verified, apply_corrections, verify
+from pipeline.llm.protocol import JsonObject
+
+EXTRACTION, CORRECTIONS, REFUSED, STORED = "extraction", "corrections", "refused", "stored"
+_MAX_SHOWN_FINDINGS = 12
+_MAX_CORRECTIONS = 20
+_HEADER_FIELDS = ("invoice_number", "date", "due_date", "currency", "total_amount", "net_amount", "tax_amount")
+
+
+class Correction(BaseModel, frozen=True, extra="forbid"):
+    """Name one field and the value that the document shows for it."""
+
+    field: str = Field(
+        max_length=60, description='the field, such as "total_amount", "vendor.name", "line_items.0.total"'
+    )
+    value: str | None = Field(max_length=300, description="the value exactly as printed, or null if it is not there")
+
+
+@register_tool(tags=["invoice", "extraction"])
+async def extract_invoice_data(context: ActionContext) -> JsonObject:
+    """Read the invoice data out of the session's document and check it. Takes no arguments."""
+    raw = await prompt_llm_for_json(
+        context,
+        extraction_schema(),
+        context.get("prompts")["extraction"],
+        prefix=context.get("document_messages"),
+        schema_name="invoice",
+    )
+    state = context.get("state")
+    state[EXTRACTION] = _plain(raw)
+    state.pop(CORRECTIONS, None)
+    return _shown(checked(state, context.get("document")))
+
+
+@register_tool(tags=["invoice", "storage"], terminal=True)
+async def store_invoice(context: ActionContext, corrections: list[Correction] | None = None) -> JsonObject:
+    """Store the extracted data, with corrections where the document shows other values than those extracted.
+
+    Args:
+        corrections: values that were extracted wrongly; leave it out when there are none.
+    """
+    state = context.get("state")
+    if EXTRACTION not in state:
+        raise ToolError("nothing is extracted yet: call extract_invoice_data first")
+    if corrections:
+        _add_corrections(state, corrections)
+    verified = checked(state, context.get("document"))
+    if verified.kind is Kind.OTHER:
+        raise ToolError("the document is no invoice by the extracted kind: call terminate, or extract again")
+    errors = [finding for finding in verified.findings if finding.severity is Severity.ERROR]
+    if errors and not state.get(REFUSED):
+        state[REFUSED] = True
+        raise ToolError(_refusal(verified))
+    state[STORED] = await _store(context, verified)
+    return {"stored": state[STORED]["outcome"], "for_review": bool(errors)}
+
+
+def checked(state: JsonObject, document: Document) -> Verified:
+    """Return the last extraction with its corrections, held against the document."""
+    return verify(apply_corrections(state[EXTRACTION], state.get(CORRECTIONS, {})), document)
+
+
+def _add_corrections(state: JsonObject, corrections: list[Correction]) -> None:
+    added = {**state.get(CORRECTIONS, {}), **{one.field: one.value for one in corrections}}
+    if len(added) > _MAX_CORRECTIONS:
+        raise ToolError(f"more than {_MAX_CORRECTIONS} corrections: call extract_invoice_data again instead")
+    try:
+        apply_corrections(state[EXTRACTION], added)
+    except ValueError as error:
+        raise ToolError(str(error)) from error
+    state[CORRECTIONS] = added
+
+
+async def _store(context: ActionContext, verified: Verified) -> JsonObject:
+    invoice = verified.invoice
+    if invoice is None or not invoice.invoice_number or not (invoice.vendor.name or invoice.vendor.vat_id):
+        return {"outcome": "not_stored", "reason": "number or vendor unknown"}
+    store: InvoiceStore = context.get("store")
+    status = "review" if verified.needs_review else "done"
+    job = context.get("job")
+    stored = await anyio.to_thread.run_sync(
+        lambda: store.store(invoice, kind=verified.kind, job=job, status=status, at=context.get("received_at"))
+    )
+    return {"outcome": stored.outcome.value, "record": stored.record_id}
+
+
+def _shown(verified: Verified) -> JsonObject:
+    """Return what the model needs for a second look: the header as it was read, and the findings."""
+    invoice = verified.invoice or Invoice()
+    header = {name: _text(getattr(invoice, name)) for name in _HEADER_FIELDS}
+    findings = [
+        {"severity": one.severity.value, "field": one.field, "message": one.message}
+        for one in verified.findings
+        if one.severity is not Severity.INFO
+    ]
+    return {
+        "kind": verified.kind.value,
+        **header,
+        "vendor": invoice.vendor.name,
+        "lines": len(invoice.line_items),
+        "findings": findings[:_MAX_SHOWN_FINDINGS],
+        "next": _next_step(verified),
+    }
+
+
+def _next_step(verified: Verified) -> str:
+    if verified.kind is Kind.OTHER:
+        return "no invoice: call terminate and say what the document is"
+    if verified.needs_review:
+        return "look at the findings of severity error, then call store_invoice with the corrections the document shows"
+    return "call store_invoice"
+
+
+def _refusal(verified: Verified) -> str:
+    errors = [f"{one.field}: {one.message}" for one in verified.findings if one.severity is Severity.ERROR]
+    listed = "\n".join(f"- {line}" for line in errors[:_MAX_SHOWN_FINDINGS])
+    return (
+        f"not stored yet, because these do not hold against the document:\n{listed}\n"
+        "Look once more. Call store_invoice with corrections for what the document shows differently, or without any; "
+        "then it is stored as it is and a person looks at it."
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return the JSON without exact decimals; a float gives an amount's digits back unchanged up to fifteen of them."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return float(value) if isinstance(value, Decimal) else value

@@ -1,0 +1,84 @@
+"""A job's trace: what happened, one JSON event a line, appended and synced, never changed.
+
+The trace is at once the log a person reads and the journal the job is rebuilt from. Events are `noun.past_participle`,
+fields carry units in their names, times are UTC. A torn last line, left by a power cut, is cut off at opening.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pipeline.disk import Disk
+
+TRACE_FORMAT = "invoice-pipeline/trace/1"
+TRACE_NAME = "trace.jsonl"
+
+Event = dict[str, Any]
+
+
+def utc_now() -> str:
+    """Return the time in UTC as ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def event(name: str, /, **fields: Any) -> Event:
+    """Return an event of that name, stamped with the time."""
+    return {"at": utc_now(), "event": name, **fields}
+
+
+class Trace:
+    """Append events to one job's trace file and read them back."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.path = path
+        self._disk = disk
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Write the events and sync; a new file begins with the line that names the format."""
+        lines = [_line(one) for one in events]
+        if not self.path.exists() or not self.path.stat().st_size:
+            lines.insert(0, _line(event("trace.opened", format=TRACE_FORMAT)))
+        self._disk.append(self.path, b"".join(lines))
+
+    def mend(self) -> int:
+        """Cut off a torn last line; return how many bytes went."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return 0
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            self._disk.cut(self.path, whole)
+        return len(data) - whole
+
+    def events(self) -> list[Event]:
+        """Return all whole events; nothing where there is no file."""
+        return list(read_events(self.path))
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """Yield the events of a trace file, passing over a torn last line."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in data.split(b"\n")[:-1]:
+        if line:
+            yield json.loads(line)
+
+
+def _line(one: Event) -> bytes:
+    text = json.dumps(one, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    # Half a surrogate pair, as models and documents hold now and then, becomes its JSON escape and is read back so.
+    return text.encode(errors="backslashreplace") + b"\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} does not go into a trace")

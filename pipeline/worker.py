@@ -1,0 +1,177 @@
+"""One job from its document to its outcome: read, let the agent work, hold what it found against the document."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from pipeline.agent import (
+    ActionContext,
+    ActionRegistry,
+    Agent,
+    FunctionCallingLanguage,
+    Memory,
+    MemoryItem,
+    MemoryType,
+    SessionOutcome,
+    StopReason,
+)
+from pipeline.agents import AgentSettings
+from pipeline.document.model import Document, Page
+from pipeline.document.reader import DocumentReader
+from pipeline.errors import DocumentError, JobNotFound, OutputFault
+from pipeline.invoice.model import Finding, Invoice, Kind, Severity
+from pipeline.invoice.store import InvoiceStore
+from pipeline.job import Claim, State
+from pipeline.journal import Journal
+from pipeline.llm.protocol import JsonObject, Model
+from pipeline.outbox import JobFolder
+from pipeline.result import Outcome
+from pipeline.tools import experts, invoices, terminate  # noqa: F401 - importing registers the tools
+
+
+class Worker:
+    """Do the work of jobs; every effect goes through the job's steps, the rest can be repeated from them."""
+
+    def __init__(
+        self, *, agents: Mapping[str, AgentSettings], reader: DocumentReader, model: Model, store: InvoiceStore
+    ) -> None:
+        self._agents = agents
+        self._reader = reader
+        self._model = model
+        self._store = store
+
+    async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome:
+        """Return the job's outcome; errors of document, model and session pass through to the engine."""
+        settings = self._agent(claim.agent)
+        document = await self._read(job, claim, steps)
+        actions = ActionRegistry(tags=settings.tags or None, tool_names=settings.tools or None)
+        language = FunctionCallingLanguage()
+        task = document_task(settings, document)
+        prefix = session_prefix(language, settings, actions, task)
+        agent = Agent(
+            settings.session_goals(),
+            actions,
+            self._model,
+            language=language,
+            limits=settings.limits,
+            completion=settings.step_completion(),
+        )
+        context = self._context(settings, document, claim, steps, prefix)
+        ended = await agent.run(task, context=context, steps=steps)
+        if settings.result == "answer":
+            return answer_outcome(ended, document)
+        return invoice_outcome(ended, steps.state, document)
+
+    def prompts_version(self, agent: str) -> str:
+        """Return 12 hex digits over everything that is said to the model for this agent."""
+        settings = self._agents.get(agent)
+        return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12] if settings else ""
+
+    def _agent(self, name: str) -> AgentSettings:
+        if name not in self._agents:
+            raise JobNotFound(f"no agent is named {name}", hint=f"add config/agents/{name}.toml")
+        return self._agents[name]
+
+    async def _read(self, job: JobFolder, claim: Claim, steps: Journal) -> Document:
+        async def read(_: object) -> JsonObject:
+            source = job.source_path
+            if source is None:
+                raise DocumentError(
+                    f"{claim.name} is no longer in its job's folder", reason="missing", hint="drop the file again"
+                )
+            return (await self._reader.read(source, name=claim.name)).to_json()
+
+        return Document.from_json(await steps.run("document", {"sha256": claim.sha256}, read))
+
+    def _context(
+        self,
+        settings: AgentSettings,
+        document: Document,
+        claim: Claim,
+        steps: Journal,
+        prefix: tuple[JsonObject, ...],
+    ) -> ActionContext:
+        return ActionContext(
+            completion=settings.answer_completion(),
+            properties={
+                "document": document,
+                "document_messages": prefix,
+                "prompts": settings.prompts,
+                "store": self._store,
+                "job": claim.job,
+                "received_at": datetime.fromisoformat(claim.received_at),
+                "state": steps.state,
+            },
+        )
+
+
+def session_prefix(
+    language: FunctionCallingLanguage, settings: AgentSettings, actions: ActionRegistry, task: str
+) -> tuple[JsonObject, ...]:
+    """Return the messages every call of the session begins with, so that the server reads the document once."""
+    memory = Memory([MemoryItem(MemoryType.USER, task)])
+    return language.construct_prompt(goals=settings.session_goals(), memory=memory, actions=actions).messages
+
+
+def document_task(agent: AgentSettings, document: Document) -> str:
+    """Return the session's first message: the task, and the document between marks that its text cannot close.
+
+    The mark is made of the content's digest, which no text can contain of itself.
+    """
+    mark = document.sha256[:16]
+    pages = "\n".join(_page(page, of=len(document.pages)) for page in document.pages)
+    return f'{agent.task.strip()}\n\n<document mark="{mark}">\n{pages}\n</document mark="{mark}">'
+
+
+def _page(page: Page, *, of: int) -> str:
+    return f"[page {page.number} of {of}]\n{page.text}" if of > 1 else page.text
+
+
+def answer_outcome(ended: SessionOutcome, document: Document) -> Outcome:
+    """Return the outcome of an agent that writes an answer."""
+    if ended.stop is not StopReason.TERMINATED or not str(ended.result or "").strip():
+        raise OutputFault("the session ended without an answer", hint="try a larger model")
+    status = State.REVIEW if any(notice.gap for notice in document.notices) else State.DONE
+    return Outcome(status, kind=Kind.OTHER.value, answer=str(ended.result), findings=_notices(document))
+
+
+def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document) -> Outcome:
+    """Return the outcome of the invoice agent: what was extracted, as far as the document bears it out."""
+    if invoices.EXTRACTION not in state:
+        raise OutputFault("the session ended without reading the data", hint="the model may be too small for tools")
+    verified = invoices.checked(state, document)
+    if verified.kind is Kind.OTHER:
+        reason = ended.result if isinstance(ended.result, str) else None
+        return Outcome(State.DONE, kind=Kind.OTHER.value, answer=reason, findings=_notices(document))
+    findings = [*verified.findings, *_not_stored(state)]
+    whole = not any(notice.gap for notice in document.notices)
+    clean = whole and not verified.needs_review and invoices.STORED in state
+    return Outcome(
+        State.DONE if clean else State.REVIEW,
+        kind=verified.kind.value,
+        invoice=(verified.invoice or Invoice()).to_json(),
+        evidence={path: one.to_json() for path, one in verified.evidence.items()},
+        findings=(*(one.to_json() for one in findings), *_notices(document)),
+    )
+
+
+def _not_stored(state: JsonObject) -> list[Finding]:
+    if invoices.STORED in state:
+        return []
+    message = "The session ended before the invoice was stored; replay the job, or look at its trace."
+    return [Finding(code="not_stored", severity=Severity.ERROR, field="", message=message)]
+
+
+def _notices(document: Document) -> tuple[JsonObject, ...]:
+    findings = (
+        Finding(
+            code="document_incomplete" if notice.gap else "document_notice",
+            severity=Severity.ERROR if notice.gap else Severity.INFO,
+            field="",
+            message=notice.text,
+        )
+        for notice in document.notices
+    )
+    return tuple(one.to_json() for one in findings)

@@ -1,0 +1,33 @@
+"""What many tests need: a stand-in server, and the pipeline's folders in a temporary place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import Settings
+from pipeline.llm.standin import StandInServer, StandInSettings
+
+SHARED_INVOICES = Path(__file__).parent.parent.parent / "shared" / "invoices"
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[StandInServer]:
+    """Serve LM Studio's wire on loopback for one test."""
+    async with StandInServer(StandInSettings()) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(tmp_path: Path, stand_in: StandInServer) -> Settings:
+    """Return settings for folders of this test and the stand-in."""
+    return Settings.model_validate(
+        {
+            "folders": {"inbox": tmp_path / "inbox", "outbox": tmp_path / "outbox"},
+            "llm": {"base_url": stand_in.base_url, "probe_interval_seconds": 0.2, "probe_interval_max_seconds": 0.2},
+            "intake": {"settle_seconds": 0.2, "rescan_seconds": 0.5, "unfinished_pdf_seconds": 1.0},
+            "jobs": {"first_delay_seconds": 0.1},
+        }
+    )

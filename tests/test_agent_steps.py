@@ -1,0 +1,35 @@
+import pytest
+
+from pipeline.agent import DirectSteps, Meter, MeteredModel, SteppedModel
+from pipeline.llm.protocol import ModelReply, ModelRequest, Usage
+from pipeline.llm.scripted import ScriptedModel, says
+
+REQUEST = ModelRequest(messages=({"role": "user", "content": "hi"},))
+
+
+async def test_a_stepped_model_gives_the_reply_unchanged() -> None:
+    """A reply that passes through a step is the reply that the model gave."""
+    reply = ModelReply(text="a", usage=Usage(1, 2, 3), model="m", reasoning="r")
+    assert await SteppedModel(ScriptedModel([reply]), DirectSteps()).complete(REQUEST) == reply
+
+
+async def test_a_meter_adds_up_here_and_in_its_parent() -> None:
+    """What a tool's meter counts is counted in the session's meter too."""
+    session = Meter()
+    tool = Meter(parent=session)
+    model = MeteredModel(ScriptedModel([says("a"), says("b")], usage=Usage(10, 5)), tool)
+    await model.complete(REQUEST)
+    await model.complete(REQUEST)
+    assert (tool.tokens, tool.model_calls, session.tokens, session.model_calls) == (30, 2, 30, 2)
+
+
+async def test_a_refused_check_keeps_the_model_from_being_asked() -> None:
+    """When the budget is used up, the call is not made."""
+
+    def refuse() -> None:
+        raise RuntimeError("no more")
+
+    model = ScriptedModel([says("a")])
+    with pytest.raises(RuntimeError, match="no more"):
+        await MeteredModel(model, Meter(), check=refuse).complete(REQUEST)
+    assert model.requests == []
