@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.index import JobIndex
 from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.llm.hosts import HostedModel, HostState, host_from
+from pipeline.llm.lm_studio import load_library
 from pipeline.lock import DaemonNote, only_one
 from pipeline.outbox import DATABASE_NAME, Outbox
 from pipeline.requests import Requests
@@ -143,6 +144,7 @@ def new_engine(
         include_text=settings.trace.include_text,
         observer=observer,
         ends_without_host=one_shot,
+        ready=load_library,
     )
 
 

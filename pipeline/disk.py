@@ -15,8 +15,13 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.errors import StorageFault
+
 TEMPORARY_SUFFIX = ".writing"
 _COPY_CHUNK_BYTES = 1024 * 1024
+# What holds for every file of a file system, and passes when a person makes room or mounts it again.
+_WHOLE_DISK = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FOLDER_LOST = {errno.ENOENT, errno.EACCES, errno.EPERM, getattr(errno, "ESTALE", errno.EIO)}
 
 
 class Disk:
@@ -133,6 +138,14 @@ class Disk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def storage_fault(error: OSError) -> StorageFault | None:
+    """Return what the error means for everything that is kept there; None where it concerns one file alone."""
+    if error.errno not in _WHOLE_DISK | _FOLDER_LOST:
+        return None
+    hint = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make the folder writable again"
+    return StorageFault(f"{error.filename or 'the disk'}: {error.strerror}", hint=f"{hint}; work goes on by itself")
 
 
 def is_plain_file(path: Path) -> bool:

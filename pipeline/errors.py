@@ -8,6 +8,7 @@ PipelineError
 │   ├── ModelSetupFault     wrong key, wrong model, refused parameter: a person has to act
 │   ├── ContextOverflow     this request does not fit the loaded context
 │   └── OutputFault         the model answered, but not in a usable form
+├── StorageFault            the disk is full, read-only or gone: wait, the job pays nothing
 ├── SessionLimit            the session used up its steps, seconds or tokens
 ├── JobNotFound             no job of that name in the outbox
 ├── ReplayDiverged          a recorded session asked something else than it did before
@@ -68,6 +69,12 @@ class ContextOverflow(ModelError):
 
 class OutputFault(ModelError):
     """The answer is empty, cut off or not what the schema asks for, after the bounded retries."""
+
+    transient = True
+
+
+class StorageFault(PipelineError):
+    """Nothing can be written where jobs are kept, or taken from where files are dropped; no fault of the job."""
 
     transient = True
 

@@ -180,11 +180,19 @@ def _look(entry: os.DirEntry[str], agent: str, agents: Mapping[str, Collection[s
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return  # gone between listing and looking
-    reason = reason_to_ignore(entry.name, status.st_mode) or _wrong_kind(path, agents.get(agent, ()))
+    reason = (
+        reason_to_ignore(entry.name, status.st_mode) or _wrong_kind(path, agents.get(agent, ())) or _unreadable(path)
+    )
     if reason is None:
         yield Seen(path, agent, status.st_size, status.st_mtime_ns, status.st_ino)
     elif entry.name != ".gitkeep":
         yield Ignored(path, reason)
+
+
+def _unreadable(path: Path) -> str | None:
+    if os.access(path, os.R_OK) or not path.exists():
+        return None
+    return "it cannot be read: give the daemon the right to"
 
 
 def _wrong_kind(path: Path, suffixes: Collection[str]) -> str | None:

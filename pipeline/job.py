@@ -65,13 +65,18 @@ class JobRecord:
     """Hold what a trace says of a job.
 
     `steps` and `notes` are those a resumed session may answer from. `charged` counts the attempts that cost the job
-    something since it was last opened: one that died counts, one that was interrupted on request does not.
+    something since it was last opened. One that was interrupted on request does not count. One that died counts only
+    if it recorded no step that was not recorded before: the others got further, as an innocent job does whose daemon
+    is killed again and again. A session's steps are bounded, so the attempts are too. `furthest` is the number of steps
+    recorded when the running attempt started, or more; `progressed` says that it got further.
     """
 
     claim: Claim | None = None
     attempts: int = 0
     charged: int = 0
     running: bool = False
+    furthest: int = 0
+    progressed: bool = False
     finished: Event | None = None
     retry_at: str = ""
     last_error: dict[str, Any] | None = None
@@ -139,7 +144,8 @@ def _fold_one(record: JobRecord, one: Event) -> JobRecord:
         case "attempt.started":
             return _attempt_started(_attempt_ended(record), one)
         case "attempt.interrupted":
-            return replace(_attempt_ended(record, one), charged=record.charged - 1)
+            ended = _attempt_ended(record, one)
+            return replace(ended, charged=ended.charged - 1)
         case "attempt.failed":
             return _attempt_failed(_attempt_ended(record, one), one)
         case "retry.scheduled":
@@ -157,7 +163,13 @@ def _fold_one(record: JobRecord, one: Event) -> JobRecord:
 
 def _attempt_started(record: JobRecord, one: Event) -> JobRecord:
     return replace(
-        record, attempts=one["attempt"], charged=record.charged + 1, running=True, started_at=one["at"], retry_at=""
+        record,
+        attempts=one["attempt"],
+        charged=record.charged + 1,
+        running=True,
+        furthest=max(record.furthest, len(record.steps)),
+        started_at=one["at"],
+        retry_at="",
     )
 
 
@@ -170,7 +182,7 @@ def _attempt_failed(record: JobRecord, one: Event) -> JobRecord:
     if not one["charged"]:
         return replace(record, charged=record.charged - 1, last_error=one["error"])
     document = {key: step for key, step in record.steps.items() if key == DOCUMENT_STEP}
-    return replace(record, steps=document, notes=(), last_error=one["error"])
+    return replace(record, steps=document, notes=(), furthest=0, last_error=one["error"])
 
 
 def _steps_before(record: JobRecord, key: str) -> dict[str, StepRecord]:
@@ -178,11 +190,15 @@ def _steps_before(record: JobRecord, key: str) -> dict[str, StepRecord]:
 
 
 def _attempt_ended(record: JobRecord, one: Event | None = None) -> JobRecord:
-    """Add up the time; an attempt that died lasted until its last event."""
+    """Add up the time, and charge an attempt that came to its end although it got further.
+
+    An attempt that died has no end of its own: it lasted until its last event.
+    """
     if not record.running:
         return record
     lasted = seconds_between(record.started_at, one["at"] if one else record.last_at)
-    return replace(record, running=False, seconds=record.seconds + lasted)
+    charged = record.charged + (1 if one and record.progressed else 0)
+    return replace(record, running=False, progressed=False, charged=charged, seconds=record.seconds + lasted)
 
 
 def _step_finished(record: JobRecord, one: Event) -> JobRecord:
@@ -194,7 +210,10 @@ def _step_finished(record: JobRecord, one: Event) -> JobRecord:
     if one.get("withheld"):
         return record
     step = StepRecord(request=one["request"], output=one["output"], state=one.get("state", {}))
-    return replace(record, steps={**record.steps, one["step"]: step})
+    record = replace(record, steps={**record.steps, one["step"]: step})
+    if record.running and not record.progressed and len(record.steps) > record.furthest:
+        return replace(record, progressed=True, charged=record.charged - 1)
+    return record
 
 
 def seconds_between(earlier: str, later: str) -> float:

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from pipeline.agent.steps import Steps
+from pipeline.disk import storage_fault
 from pipeline.errors import ReplayDiverged
 from pipeline.job import STEP_EVENTS, JobRecord, StepRecord
 from pipeline.llm.protocol import JsonObject
@@ -48,10 +49,16 @@ def open_journal(record: JobRecord, sink: Sink | None, *, attempt: int = 0, incl
 
 
 def into(trace: Trace) -> Sink:
-    """Return a sink that appends to the trace and returns when it is synced."""
+    """Return a sink that appends to the trace and returns when it is synced.
+
+    A disk that fails is raised as StorageFault, so that no tool in whose step it happens is blamed for it.
+    """
 
     async def append(events: Sequence[Event]) -> None:
-        await anyio.to_thread.run_sync(trace.append, events)
+        try:
+            await anyio.to_thread.run_sync(trace.append, events)
+        except OSError as error:
+            raise storage_fault(error) or error from error
 
     return append
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import Any
 import structlog
 
 from pipeline.disk import Disk, is_plain_file, names_in
-from pipeline.errors import JobNotFound
+from pipeline.errors import JobNotFound, StorageFault
 from pipeline.index import JobIndex
 from pipeline.job import (
     DIGEST_LENGTH,
@@ -90,7 +93,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class NotClaimed:
-    """The file changed or went away while it was being claimed; it is looked at again later."""
+    """The file cannot be read, changed or went away while it was being claimed; it is looked at again later."""
 
     reason: str
 
@@ -155,6 +158,8 @@ class Outbox:
             sha256, digest = content_digest(path, agent)
         except FileNotFoundError:
             return NotClaimed("gone")
+        except OSError as error:
+            return NotClaimed(f"it cannot be read: {error.strerror}")
         earlier = self._earlier(digest, job_name(path.name, digest))
         if earlier is not None:
             return self._duplicate(path, earlier, agent=agent, keep=keep)
@@ -167,7 +172,11 @@ class Outbox:
             received_at=utc_now(),
         )
         folder = JobFolder(self.root / State.WORKING / claim.job)
-        self._open(folder, claim, digest)
+        try:
+            self._open(folder, claim, digest)
+        except (OSError, StorageFault):
+            self._abandon_if_possible(folder)
+            raise
         return self._take(path, folder, claim, before_signature=_signature(before), keep=keep)
 
     def publish(self, job: JobFolder, state: State, result: bytes) -> JobFolder:
@@ -178,15 +187,21 @@ class Outbox:
     def settle(self, job: JobFolder, state: State) -> JobFolder:
         """Move a job whose result is written into the state's folder and note it in the index."""
         target = JobFolder(self.root / state / job.name)
-        self._disk.move(job.path, target.path)
-        self._index.finished(job.name, status=state, finished_at=utc_now())
+        self._move(job, target)
+        try:
+            self._index.finished(job.name, status=state, finished_at=utc_now())
+        except StorageFault as fault:  # the folder is the truth, and it has been moved
+            log.warning("index.not_written", job=job.name, error=fault.message)
         return target
 
     def reopen(self, job: JobFolder, *, reason: str, fresh: bool) -> JobFolder:
         """Take a finished job back into work; `fresh` forgets its recorded steps, its trace and result stay."""
+        # Said before the move: a job in working/ whose trace is at its end would only be put back.
+        trace = self.trace(job)
+        trace.mend()
+        trace.append([event("job.reopened", reason=reason, fresh=fresh)])
         target = JobFolder(self.root / State.WORKING / job.name)
-        self._disk.move(job.path, target.path)
-        self.trace(target).append([event("job.reopened", reason=reason, fresh=fresh)])
+        self._move(job, target)
         return target
 
     def abandon(self, job: JobFolder) -> None:
@@ -196,6 +211,15 @@ class Outbox:
     def trace(self, job: JobFolder) -> Trace:
         """Return the job's trace."""
         return Trace(job.trace_path, self._disk)
+
+    def _move(self, job: JobFolder, target: JobFolder) -> None:
+        """Move a job; one that has moved, and only the sync after it failed, counts as moved."""
+        try:
+            self._disk.move(job.path, target.path)
+        except OSError as error:
+            if job.path.exists() or not target.path.exists():
+                raise
+            log.warning("folder.not_synced", folder=str(target.path), error=error.strerror)
 
     def _claims_and_results(self) -> Iterator[tuple[Claim, dict[str, Any] | None]]:
         for folder in self.all_jobs():
@@ -223,6 +247,9 @@ class Outbox:
         return earlier or None
 
     def _open(self, folder: JobFolder, claim: Claim, digest: str) -> None:
+        if not folder.path.parent.is_dir():
+            # Made anew it would hide behind a drive that is mounted here again.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder.path.parent))
         self._disk.make_folder(folder.path)
         trace = self.trace(folder)
         trace.mend()
@@ -235,16 +262,30 @@ class Outbox:
         source = folder.path / claim.source_name
         try:
             (self._disk.copy if keep else self._disk.move)(path, source)
-        except FileNotFoundError:
-            self.abandon(folder)
-            return NotClaimed("gone")
+        except OSError as error:
+            if not source.exists() or _holds(path, claim.sha256):
+                return self._not_taken(path, folder, error)
+            # Moved, and only the sync of a folder failed: the job is whole, and its next line in the trace will tell.
         untouched = not keep and _signature(source.stat()) == before_signature
         if untouched or content_digest(source, "")[0] == claim.sha256:
             return Claimed(folder)
         if not keep:
-            self._disk.move(source, path)
+            self._disk.move(source, _free(path))
         self.abandon(folder)
         return NotClaimed("changed while it was being claimed")
+
+    def _not_taken(self, path: Path, folder: JobFolder, error: OSError) -> NotClaimed:
+        self._abandon_if_possible(folder)
+        if not path.exists():
+            return NotClaimed("gone")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EBUSY):
+            return NotClaimed(f"it cannot be moved: {error.strerror}")
+        raise error
+
+    def _abandon_if_possible(self, folder: JobFolder) -> None:
+        """Remove what a claim has made so far; what stays is removed at the next claim or start."""
+        with suppress(OSError):
+            self.abandon(folder)
 
     def _duplicate(self, path: Path, earlier: JobFolder, *, agent: str, keep: bool) -> Duplicate:
         """Let the file go, but only when its bytes lie safely in the earlier job; else put them back there."""
@@ -279,6 +320,20 @@ def stale(job: JobFolder, record: JobRecord) -> bool:
 def digest_of(job: str) -> str:
     """Return the digest part of a job's name."""
     return job[-DIGEST_LENGTH:]
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return content_digest(path, "")[0] == sha256
+    except OSError:
+        return False
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or one beside it where another file has taken the name."""
+    numbers = range(2, 1000)
+    candidates = (path, *(path.with_stem(f"{path.stem}-{number}") for number in numbers))
+    return next((one for one in candidates if not one.exists()), path)
 
 
 def _signature(stat: Any) -> tuple[int, ...]:

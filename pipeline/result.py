@@ -73,7 +73,8 @@ def compose(record: JobRecord, outcome: Outcome, *, prompts: str) -> bytes:
         "received_at": claim.received_at,
         "finished_at": record.finished["finished_at"],
     }
-    return dumps(result).encode() + b"\n"
+    # Half a surrogate pair becomes its JSON escape, as in the trace.
+    return dumps(result).encode(errors="backslashreplace") + b"\n"
 
 
 def outcome_of_failure(error: dict[str, Any], findings: tuple[dict[str, Any], ...] = ()) -> Outcome:

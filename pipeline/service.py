@@ -11,14 +11,16 @@ import anyio.to_thread
 import structlog
 
 from pipeline.engine.files import FileEngine
-from pipeline.errors import JobNotFound
+from pipeline.errors import JobNotFound, StorageFault
 from pipeline.inbox import Ignored, IntakeSettings, Listing, Seen, Settling, list_inbox
 from pipeline.job import State
-from pipeline.outbox import Claimed, ClaimOutcome, Duplicate, NotClaimed, Outbox, was_cut_short
+from pipeline.outbox import Claimed, ClaimOutcome, Duplicate, JobFolder, NotClaimed, Outbox, was_cut_short
 from pipeline.requests import Requests
 from pipeline.watch import hints
 
 log = structlog.get_logger()
+
+_INTAKE = "intake"
 
 
 class Service:
@@ -44,6 +46,8 @@ class Service:
         self._requests = requests
         self._settling = Settling(settings)
         self._ignored: dict[Path, str] = {}
+        self._not_claimed: dict[Path, str] = {}
+        self._inbox_lost = False
         self._look = anyio.Event()
         self.stop = anyio.Event()
 
@@ -55,6 +59,7 @@ class Service:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen_for_signals, tasks.cancel_scope)
             await tasks.start(self._engine.serve)
+            log.info("service.started", inbox=str(self._inbox), outbox=str(self._outbox.root))
             if not once:
                 tasks.start_soon(self._watch)
             await self._until_stopped(self._recover)
@@ -136,14 +141,38 @@ class Service:
             self._look.set()
 
     async def _recover(self) -> None:
-        """Go on with what an earlier process left unfinished."""
+        """Go on with what an earlier process left unfinished.
+
+        Jobs whose last attempt died before it got anywhere go first and one by one, those with the fewest such deaths
+        before the others: if one of them kills the daemon, it does so alone and is charged alone.
+        """
+        suspects, others = await anyio.to_thread.run_sync(self._unfinished)
+        for job in suspects:
+            await self._go_on(job)
+            await self._engine.drained()
+        for job in others:
+            await self._go_on(job)
+
+    def _unfinished(self) -> tuple[list[JobFolder], list[JobFolder]]:
+        suspects: list[tuple[int, JobFolder]] = []
+        others: list[JobFolder] = []
         for job in list(self._outbox.jobs(State.WORKING)):
-            if was_cut_short(job):
-                await anyio.to_thread.run_sync(self._outbox.abandon, job)
-                continue
-            await self._engine.room()
-            log.info("job.recovered", job=job.name)
-            self._engine.submit(job)
+            deaths = 0
+            try:
+                if was_cut_short(job):
+                    self._outbox.abandon(job)
+                    continue
+                record = job.record()
+                deaths = record.charged if record.running and not record.progressed else 0
+            except (OSError, ValueError, KeyError) as error:  # the engine says what is wrong with it
+                log.warning("job.unreadable", job=job.name, error=str(error))
+            (suspects.append((deaths, job)) if deaths else others.append(job))
+        return [job for _, job in sorted(suspects, key=lambda one: one[0])], others
+
+    async def _go_on(self, job: JobFolder) -> None:
+        await self._engine.room()
+        log.info("job.recovered", job=job.name)
+        self._engine.submit(job)
 
     async def _take_in(self) -> None:
         while True:
@@ -166,16 +195,21 @@ class Service:
             if not first or anyio.current_time() - progress_at > patience:
                 break
             await anyio.sleep(min(wait or self._settings.rescan_seconds, self._settings.rescan_seconds))
-        reason = "LM Studio is away" if self._engine.host_lost else "it keeps changing or cannot be taken"
+        lost = self._engine.host_lost
+        reason = lost.message if lost else "it keeps changing or cannot be taken"
         for path in first:
             log.warning("file.left", path=str(path), reason=reason)
         await self._engine.drained()
 
     async def _grant_requests(self) -> None:
         """Try again the finished jobs that another process asked for."""
-        for request in await anyio.to_thread.run_sync(lambda: list(self._requests.waiting())):
-            await self.reopen(request.job, fresh=request.fresh)
-            await anyio.to_thread.run_sync(self._requests.done, request)
+        try:
+            for request in await anyio.to_thread.run_sync(lambda: list(self._requests.waiting())):
+                await self.reopen(request.job, fresh=request.fresh)
+                await anyio.to_thread.run_sync(self._requests.done, request)
+        except (OSError, StorageFault) as error:
+            if not self._engine.storage_failed(_INTAKE, error):
+                log.error("request.left", error=str(error), will="try again")
 
     async def reopen(self, name: str, *, fresh: bool) -> bool:
         """Take a finished job back into work; say whether it was there and finished."""
@@ -188,20 +222,31 @@ class Service:
             log.warning("request.refused", job=name, reason="the job is being worked on")
             return False
         await self._engine.room()
-        with anyio.CancelScope(shield=True):
-            job = await anyio.to_thread.run_sync(
-                lambda: self._outbox.reopen(job, reason="replay was asked for", fresh=fresh)
-            )
-            log.info("job.reopened", job=job.name, fresh=fresh)
-            self._engine.submit(job)
+        submitted = False
+        try:
+            with anyio.CancelScope(shield=True):
+                job = await anyio.to_thread.run_sync(
+                    lambda: self._outbox.reopen(job, reason="replay was asked for", fresh=fresh)
+                )
+                log.info("job.reopened", job=job.name, fresh=fresh)
+                self._engine.submit(job)
+                submitted = True
+        finally:
+            if not submitted:
+                self._engine.give_back_room()
         return True
 
     async def _listing(self) -> Listing:
         try:
             listing = await anyio.to_thread.run_sync(list_inbox, self._inbox, self._agents)
         except OSError as error:
-            log.error("inbox.lost", folder=str(self._inbox), error=error.strerror, hint="make the folder readable")
+            if not self._inbox_lost:
+                log.error("inbox.lost", folder=str(self._inbox), error=error.strerror, hint="make the folder readable")
+            self._inbox_lost = True
             return Listing()
+        if self._inbox_lost:
+            log.info("inbox.found", folder=str(self._inbox))
+        self._inbox_lost = False
         self._tell_ignored(listing.ignored)
         return listing
 
@@ -216,19 +261,28 @@ class Service:
         """Claim what has rested; return in how many seconds another look may find more."""
         files = [seen for seen in listing.files if only is None or seen.path in only]
         decision = self._settling.observe(files, now=anyio.current_time())
+        self._not_claimed = {seen.path: why for seen in files if (why := self._not_claimed.get(seen.path))}
+        if self._engine.storage.is_lost_to_others(_INTAKE):
+            return None
         for seen in decision.ready:
-            await self._take(seen)
+            if not await self._take(seen):
+                return None
         return decision.look_again_seconds
 
-    async def _take(self, seen: Seen) -> None:
+    async def _take(self, seen: Seen) -> bool:
+        """Claim one file; say whether the disk allows to take the next."""
         try:
             outcome = await self._claim(seen.path, seen.agent)
-        except OSError as error:
-            self._settling.forget(seen.path)
-            log.error("file.not_claimed", path=str(seen.path), error=error.strerror or str(error), will="try again")
-            return
+        except (OSError, StorageFault) as error:
+            if self._engine.storage_failed(_INTAKE, error):
+                return False
+            outcome = NotClaimed(str(error))
+            self._tell_not_claimed(seen.path, outcome)
+        else:
+            self._engine.storage.worked(_INTAKE)
         if isinstance(outcome, NotClaimed):
             self._settling.forget(seen.path)
+        return True
 
     async def _claim(self, path: Path, agent: str, *, keep: bool = False) -> ClaimOutcome:
         """Claim one file and submit its job; the place in the engine is taken first, so nothing piles up."""
@@ -254,9 +308,15 @@ class Service:
                 if reopened:
                     self._engine.submit(job)
                 return reopened
-            case NotClaimed(reason):
-                log.info("file.not_claimed", name=path.name, reason=reason)
+            case NotClaimed():
+                self._tell_not_claimed(path, outcome)
         return False
+
+    def _tell_not_claimed(self, path: Path, outcome: NotClaimed) -> None:
+        """Say once why a file stays; it is tried again at every look."""
+        if self._not_claimed.get(path) != outcome.reason:
+            log.warning("file.not_claimed", path=str(path), reason=outcome.reason, will="try again")
+        self._not_claimed[path] = outcome.reason
 
 
 def check_folders(inbox: Path, outbox: Path) -> str | None:

@@ -30,11 +30,16 @@ async def hints(folder: Path, stop: anyio.Event, *, polling: str, retry_seconds:
     """
     while not stop.is_set():
         try:
+            await anyio.Path(
+                folder
+            ).stat()  # watchfiles would take a missing folder for one it may not read, and wait for ever
             async for _ in awatch(
                 folder, stop_event=stop, debounce=_DEBOUNCE_MS, force_polling=must_poll(folder, polling),
-                poll_delay_ms=_POLL_MS, ignore_permission_denied=True,
+                poll_delay_ms=_POLL_MS, ignore_permission_denied=True, watch_filter=None,
             ):  # fmt: skip
                 yield
+                if not await anyio.Path(folder).exists():
+                    break
         except (OSError, RuntimeError) as error:
             log.warning("watch.lost", folder=str(folder), error=str(error), retry_seconds=retry_seconds)
         with anyio.move_on_after(retry_seconds):

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
+import anyio.to_thread
+
 from pipeline.agent import (
     ActionContext,
     ActionRegistry,
@@ -62,7 +64,7 @@ class Worker:
         ended = await agent.run(task, context=context, steps=steps)
         if settings.result == "answer":
             return answer_outcome(ended, document)
-        return invoice_outcome(ended, steps.state, document)
+        return await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
 
     def prompts_version(self, agent: str) -> str:
         """Return 12 hex digits over everything that is said to the model for this agent."""
@@ -143,8 +145,12 @@ def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document
         raise OutputFault("the session ended without reading the data", hint="the model may be too small for tools")
     verified = invoices.checked(state, document)
     if verified.kind is Kind.OTHER:
-        reason = ended.result if isinstance(ended.result, str) else None
-        return Outcome(State.DONE, kind=Kind.OTHER.value, answer=reason, findings=_notices(document))
+        return Outcome(
+            State.REVIEW if verified.needs_review else State.DONE,
+            kind=Kind.OTHER.value,
+            answer=ended.result if isinstance(ended.result, str) else None,
+            findings=(*(one.to_json() for one in verified.findings), *_notices(document)),
+        )
     findings = [*verified.findings, *_not_stored(state)]
     whole = not any(notice.gap for notice in document.notices)
     clean = whole and not verified.needs_review and invoices.STORED in state

@@ -6,10 +6,10 @@ import socket
 from typing import Any
 
 import pytest
+from wire_stub import hangs, hangs_up, says, wire_stub
 
 from pipeline.errors import ConfigError
 from pipeline.llm.discovery import HostFacts, ModelFacts, greet, probe
-from wire_stub import hangs, hangs_up, says, wire_stub
 
 NATIVE = {
     "models": [

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from wire_stub import WireStub, completion, hangs, hangs_up, says, wire_stub
 
 from pipeline.errors import ConfigError, ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault
 from pipeline.llm.hosts import HostedModel, HostSettings, HostStatus, host_from
 from pipeline.llm.lm_studio import EndpointSettings, LMStudioModel
 from pipeline.llm.protocol import ModelRequest, ToolCall, Usage
 from pipeline.llm.standin import Fault, FaultRule, StandInServer, StandInSettings
-from wire_stub import WireStub, completion, hangs, hangs_up, says, wire_stub
 
 CHAT = "/v1/chat/completions"
 TOOL = {

@@ -38,9 +38,9 @@ def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_second_process_is_refused_and_told_who_the_first_is(tmp_path: Path, other: subprocess.Popen[str]) -> None:
     """The error names process and purpose and says what to do; the holder is not disturbed."""
-    with pytest.raises(ConfigError, match=rf"in use by process {other.pid} \(pipeline serve") as caught:
-        with only_one(tmp_path, doing="run"):
-            pytest.fail("two processes hold the outbox")
+    message = rf"in use by process {other.pid} \(pipeline serve"
+    with pytest.raises(ConfigError, match=message) as caught, only_one(tmp_path, doing="run"):
+        pytest.fail("two processes hold the outbox")
     assert "--outbox" in caught.value.hint
     assert (holder(tmp_path) or {})["pid"] == other.pid
 

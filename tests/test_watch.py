@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import anyio
@@ -85,7 +86,7 @@ async def test_a_folder_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
 
             async def make_and_drop() -> None:
                 await anyio.sleep(0.05)
-                folder.mkdir()
+                await anyio.Path(folder).mkdir()
                 while not stop.is_set():
                     (folder / "a.pdf").write_text(str(anyio.current_time()))
                     await anyio.sleep(0.02)
@@ -109,3 +110,33 @@ async def test_stop_ends_the_wait_for_a_lost_folder_at_once(tmp_path: Path) -> N
             tasks.start_soon(stop_soon)
             async for _ in hints(tmp_path / "gone", stop, polling="never", retry_seconds=3600):
                 pass
+
+
+async def test_a_folder_that_was_removed_is_watched_again_when_it_is_back(tmp_path: Path) -> None:
+    """Somebody empties the inbox by removing it; files dropped into the new one are noticed as before."""
+    stop, folder = anyio.Event(), tmp_path / "inbox"
+    await anyio.Path(folder).mkdir()
+    removed = False
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+
+            async def drop() -> None:
+                while not stop.is_set():
+                    if folder.is_dir():
+                        (folder / "a.pdf").write_text(str(anyio.current_time()))
+                    await anyio.sleep(0.02)
+
+            tasks.start_soon(drop)
+            async for _ in hints(folder, stop, polling="never", retry_seconds=0.3):
+                if removed and folder.is_dir():
+                    stop.set()
+                elif not removed:
+                    shutil.rmtree(folder)
+                    removed = True
+                    tasks.start_soon(make_again, folder)
+    assert stop.is_set()
+
+
+async def make_again(folder: Path) -> None:
+    await anyio.sleep(0.3)
+    await anyio.Path(folder).mkdir()

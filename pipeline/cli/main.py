@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_NOT_STARTED = 2
+EXIT_INTERRUPTED = 130
 
 # Commands import their parts when they run: `--help` stays instant, and only what calls a model loads its library.
 # ruff: noqa: PLC0415
@@ -182,16 +183,14 @@ def doctor(settings: Settings, as_json: bool) -> None:
 
 @main.command()
 @with_settings
-@click.option("--format", "form", type=click.Choice(["csv", "json", "xlsx"]), default="csv", show_default=True)
-@click.option("--since", help="Only invoices stored on this day (YYYY-MM-DD) or later.")
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("--since", help="Only invoices stored on this day (YYYY-MM-DD, UTC) or later.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; without it the screen.")
 def export(settings: Settings, form: str, since: str | None, out: Path | None) -> None:
     """Write the invoice database for a spreadsheet or an accounting program."""
-    from pipeline.export import export_invoices
+    from pipeline.cli.look import export_invoices
 
-    text = export_invoices(settings, form=form, since=since, out=out)
-    if text:
-        click.echo(text, nl=False)
+    export_invoices(settings, form=form, since=since, out=out)
 
 
 def _run(command: Callable[[], Awaitable[int]], settings: Settings | None, *, quiet: bool = False) -> int:
@@ -209,6 +208,8 @@ def _run(command: Callable[[], Awaitable[int]], settings: Settings | None, *, qu
             return anyio.run(command)
         except BaseExceptionGroup as group:
             raise _meant(group) from group
+        except KeyboardInterrupt:
+            return EXIT_INTERRUPTED
 
 
 def _meant(group: BaseExceptionGroup[BaseException]) -> BaseException:

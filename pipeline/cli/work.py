@@ -10,7 +10,7 @@ from pipeline.app import App, open_app
 from pipeline.cli.tables import notes, print_json, print_results, progress_bar
 from pipeline.config import Settings
 from pipeline.engine.files import Progress
-from pipeline.errors import ConfigError, HostFault
+from pipeline.errors import ConfigError
 from pipeline.job import FINISHED, State
 from pipeline.llm.discovery import probe
 
@@ -20,13 +20,6 @@ log = structlog.get_logger()
 async def serve_inbox(settings: Settings, *, once: bool) -> int:
     """Serve the inbox; return the exit code."""
     async with open_app(settings, doing="serve", one_shot=once) as app:
-        log.info(
-            "service.started",
-            inbox=str(app.folders.inbox),
-            outbox=str(app.folders.outbox.root),
-            base_url=settings.llm.base_url,
-            concurrency=settings.daemon.concurrency,
-        )
         await app.service.serve(once=once)
         counts = app.engine.counts
         log.info("service.stopped", **{state.value: counts[state] for state in FINISHED})
@@ -75,8 +68,8 @@ async def require_host(settings: Settings) -> None:
 
 
 def raise_if_host_lost(app: App) -> None:
-    """Say that the run ended because LM Studio stayed away."""
-    lost: HostFault | None = app.engine.host_lost
+    """Say that the run ended because LM Studio stayed away, or the disk failed."""
+    lost = app.engine.host_lost
     if lost is None:
         return
     left = app.folders.outbox.count(State.WORKING)

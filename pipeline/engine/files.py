@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +12,9 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from pipeline.errors import HostFault, PipelineError
+from pipeline.disk import storage_fault
+from pipeline.engine.storage import Storage
+from pipeline.errors import HostFault, PipelineError, StorageFault
 from pipeline.job import Claim, JobRecord, State
 from pipeline.journal import Journal, into, open_journal
 from pipeline.outbox import JobFolder, Outbox, stale
@@ -46,7 +49,9 @@ Observer = Callable[[Progress], None]
 class FileEngine:
     """Run at most `concurrency` jobs at once, each from its first attempt to its result.
 
-    With `ends_without_host` a host that stays away ends the run instead of being waited for; the jobs stay resumable.
+    With `ends_without_host` a host that stays away, or a disk that fails, ends the run instead of being waited for; the
+    jobs stay resumable. `ready` is awaited once, before the first attempt starts: what is slow and no job's doing
+    belongs there, so that a kill in the middle of it is charged to none.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class FileEngine:
         include_text: bool = True,
         observer: Observer | None = None,
         ends_without_host: bool = False,
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._outbox = outbox
         self._body = body
@@ -66,7 +72,11 @@ class FileEngine:
         self._include_text = include_text
         self._observer = observer or (lambda _: None)
         self._ends_without_host = ends_without_host
-        self.host_lost: HostFault | None = None
+        self._ready = ready
+        self._readying = anyio.Lock()
+        self.host_lost: HostFault | StorageFault | None = None
+        self.storage = Storage()
+        self._started: dict[str, int] = {}
         self._room = anyio.Semaphore(concurrency, max_value=concurrency)
         self._stop = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -114,7 +124,7 @@ class FileEngine:
         held = True
         try:
             while not self._stop.is_set():
-                delay = await self._attempt(job)
+                delay = await self._try(job)
                 if delay is None:
                     return
                 self._room.release()
@@ -122,9 +132,11 @@ class FileEngine:
                 await self._pause(delay)
                 await self._room.acquire()
                 held = True
-        except Exception:  # disk full, damaged trace: this job stays in working/, the others go on
+        except Exception:  # a damaged trace, a folder in the way: this job stays in working/, the others go on
             log.exception("job.left", job=job.name, hint="it goes on at the next start")
         finally:
+            self._started.pop(job.name, None)
+            self.storage.left(job.name)
             if held:
                 self._room.release()
             self._unfinished -= 1
@@ -134,6 +146,31 @@ class FileEngine:
     async def _pause(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
             await self._stop.wait()
+
+    def storage_failed(self, who: str, error: OSError | StorageFault) -> bool:
+        """Take note that `who` could not write; say whether it is worth to wait for the disk."""
+        fault = storage_fault(error) if isinstance(error, OSError) else error
+        if fault is None:
+            return False
+        self.storage.failed(who, fault)
+        if self._ends_without_host:
+            self.host_lost = fault
+            self.stop()
+        return True
+
+    async def _try(self, job: JobFolder) -> float | None:
+        """Make one attempt; a disk that fails ends it at no charge, for the job goes on from its trace."""
+        if not job.path.is_dir() and self._outbox.root.is_dir():
+            log.warning("job.vanished", job=job.name, hint="somebody moved or removed its folder")
+            return None
+        try:
+            delay = await self._attempt(job)
+        except (OSError, StorageFault) as error:
+            if not self.storage_failed(job.name, error):
+                raise
+            return self._retry.first_delay_seconds
+        self.storage.worked(job.name)
+        return delay
 
     async def _attempt(self, job: JobFolder) -> float | None:
         """Make one attempt; return None when the job is finished, else the pause before the next in seconds."""
@@ -145,20 +182,34 @@ class FileEngine:
             raise RuntimeError(f"{job.path} has a trace without a claim")
         if record.finished is not None:
             return await self._finish_again(job, claim, record)
+        if record.running and self._started.get(job.name) == record.attempts:
+            # Only a failing disk leaves an attempt of this very process open.
+            await into(trace)([event("attempt.interrupted", attempt=record.attempts, reason="storage")])
+            record = await anyio.to_thread.run_sync(job.record)
         journal = open_journal(record, into(trace), attempt=record.attempts + 1, include_text=self._include_text)
         if record.charged >= self._retry.attempts:
             await self._finish(job, journal, claim, outcome_of_failure(_worn_out(record)))
             return None
+        await self._make_ready()
         await journal.write(event("attempt.started", attempt=record.attempts + 1, recorded_steps=len(record.steps)))
+        self._started[job.name] = record.attempts + 1
         return await self._guarded(job, claim, journal, charged=record.charged + 1)
+
+    async def _make_ready(self) -> None:
+        async with self._readying:
+            if self._ready is not None:
+                await self._ready()
+            self._ready = None
 
     async def _guarded(self, job: JobFolder, claim: Claim, journal: Journal, *, charged: int) -> float | None:
         """Run the body at the one border where every error is caught, recorded and turned into a decision."""
         try:
             outcome = await self._body(job, claim, journal)
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(OSError, StorageFault):
                 await journal.write(event("attempt.interrupted", attempt=journal.attempt))
+            raise
+        except StorageFault:
             raise
         except Exception as error:  # noqa: BLE001 - the worker's border: this job fails, the others go on
             return await self._failed(job, claim, journal, error, charged=charged)

@@ -62,7 +62,7 @@ _PIVOT = 70
 
 _SUFFIX = r"(?:\.|(?:st|nd|rd|th|er|re|e|de|o|ère|º|ª|°)\b\.?)?"
 # Two blanks are a gap between columns, across which no date goes on.
-_GLUE = r"[.,]?\s?(?:[/-]\s?)?(?:\b(?:de|del|of|d')\s?)?"
+_GLUE = r"[.,]?\s?(?:[/-]\s?)?(?:\b(?:(?:de|del|of)\s|d'))?"
 _YEAR = r"(?P<y>\d{4}|'?\d{2})(?:\s?[гp]\.)?"
 _PATTERNS = tuple(
     re.compile(rf"(?<![\w]){pattern}(?![^\W_])", re.IGNORECASE)

@@ -44,38 +44,41 @@ def invoice_signs(index: DocumentIndex) -> bool:
     return titles and any(
         index.label_of_amount(seen) in (Label.GRAND_TOTAL, Label.DUE, Label.TOTAL)
         for seen in index.all_amounts()
-        if seen.token.money and mentions(index.lines[seen.line].text, "total")
+        if seen.token.money
     )
 
 
 def _total(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     """Compare the total with the amounts that the document labels as totals.
 
-    A label alone makes a warning; an error needs the document's own arithmetic on the label's side.
+    A label alone makes a warning; an error needs the document's own arithmetic on the label's side, or nothing at all
+    on the other.
     """
     total, net, tax = invoice.total_amount, invoice.net_amount, invoice.tax_amount
-    if total is None:
-        return
     labelled = _labelled_sizes(index)
-    totals = labelled[Label.GRAND_TOTAL] | labelled[Label.TOTAL]
-    if abs(total) in totals:
+    if total is None or abs(total) in labelled[Label.GRAND_TOTAL]:
         return
+    at_total = abs(total) in labelled[Label.TOTAL]
+    totals = labelled[Label.GRAND_TOTAL] | labelled[Label.TOTAL]
+    if abs(total) not in labelled[Label.DUE]:
+        totals |= labelled[Label.DUE]
+    # Beside a plain “total” the only doubt left is that it is the total before tax.
+    nets = set() if at_total else labelled[Label.NET] | labelled[Label.OTHER] | _sizes(net)
+    taxes = labelled[Label.TAX] | _sizes(tax)
+    proven = totals & {base + part for base in nets | {abs(total)} for part in taxes if base and part} - {abs(total)}
     agreed = net is not None and tax is not None and adds_up(net, tax, total)
-    sums = _printed_sums(labelled, invoice) - {abs(total)}
-    proven = sums & (totals if abs(total) in labelled[Label.DUE] else totals | labelled[Label.DUE])
-    suspects = proven or labelled[Label.GRAND_TOTAL]
+    # Neither a label nor net plus tax speaks for it: some number of the document that is no total.
+    unsupported = not agreed and not at_total and abs(total) not in labelled[Label.DUE]
+    suspects = proven or (set() if at_total else labelled[Label.GRAND_TOTAL]) or (totals if unsupported else set())
     if suspects:
         words = " or ".join(format(value, "f") for value in sorted(suspects))
-        make = error if proven and not agreed else warning
+        make = error if (proven or unsupported) and not agreed else warning
         message = f"The document prints {words} as its total, but {total} was read."
         yield make("total_not_at_label", "total_amount", message)
 
 
-def _printed_sums(labelled: dict[Label, set[Decimal]], invoice: Invoice) -> set[Decimal]:
-    """Return what net amounts and taxes, as labelled or as read, make together."""
-    nets = labelled[Label.NET] | labelled[Label.OTHER] | {abs(invoice.net_amount or Decimal(0))}
-    taxes = labelled[Label.TAX] | {abs(invoice.tax_amount or Decimal(0))}
-    return {net + tax for net in nets for tax in taxes if net and tax}
+def _sizes(value: Decimal | None) -> set[Decimal]:
+    return set() if value is None else {abs(value)}
 
 
 def _labelled_sizes(index: DocumentIndex) -> dict[Label, set[Decimal]]:

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from stdnum.eu.vat import MEMBER_STATES
+
 from pipeline.invoice.dates import DateOrder, PrintedDate
 from pipeline.invoice.index import DocumentIndex, Seen
 from pipeline.invoice.labels import Label, mentions
@@ -31,7 +33,10 @@ _MONEY_LABELS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX,
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Hold an amount that stands in the document; `value` has the printed sign."""
+    """Hold an amount that stands in the document; `value` has the printed sign.
+
+    `other_sizes` are what the same print can mean as well, where the document does not show how it writes thousands.
+    """
 
     value: Decimal
     line: int
@@ -40,6 +45,7 @@ class Money:
     label: Label | None
     sign_differs: bool = False
     currency: str = ""
+    other_sizes: tuple[Decimal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,7 @@ def find_tax_number(index: DocumentIndex, claim: str) -> Text | None:
         return None
     for number, line in enumerate(index.lines):
         match = pattern.search(line.text)
-        if match:
+        if match and not (prefix and _has_other_country(line.text[: match.start()], prefix.group())):
             return Text(match.group(), number, number, match.start(), match.end())
     return None
 
@@ -187,6 +193,12 @@ def quote(index: DocumentIndex, first: int, last: int | None = None, *, start: i
     return Evidence(page=index.lines[first].page, quote=text[:_QUOTE_CHARACTERS].strip())
 
 
+def _has_other_country(before: str, prefix: str) -> bool:
+    """Say whether a number is printed behind the country prefix of another country."""
+    printed = re.search(r"\b([A-Z]{2})[\s.\-]?\Z", before)
+    return printed is not None and printed[1].lower() in MEMBER_STATES and printed[1] != prefix.upper()
+
+
 def _is_money(index: DocumentIndex, amount: Amount, label: Label | None) -> bool:
     if amount.percent:
         return False
@@ -204,6 +216,7 @@ def _money(index: DocumentIndex, seen: Seen[Amount], claim: Decimal, label: Labe
         label=label,
         sign_differs=value != claim,
         currency=seen.token.currency,
+        other_sizes=tuple({abs(other) for other in readings} - {abs(value)}),
     )
 
 

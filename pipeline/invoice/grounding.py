@@ -43,7 +43,7 @@ from pipeline.invoice.model import (
     Severity,
     Tax,
 )
-from pipeline.invoice.numbers import candidates, currencies_of, is_currency
+from pipeline.invoice.numbers import candidates, currencies_of, decimals_of, is_currency
 from pipeline.invoice.words import squeeze
 
 _TOTAL_LABELS = {
@@ -66,6 +66,7 @@ class Grounding:
         self.evidence: dict[str, Evidence] = {}
         self.findings: list[Finding] = []
         self.money: dict[str, Money] = {}
+        self._currency: str | None = None
         self._used_rows: set[tuple[int, int]] = set()
 
     def number(self, claim: str | None) -> str | None:
@@ -75,7 +76,7 @@ class Grounding:
         return self._text("invoice_number", claim, find_identifier(self.index, claim), Severity.ERROR)
 
     def currency(self, claim: str | None) -> str | None:
-        """Ground the currency: by its code, or by a sign that can mean it."""
+        """Ground the currency, before any amount: by its code, or by a sign that can mean it."""
         if claim is None:
             return None
         code = claim.upper() if is_currency(claim.upper()) else next(iter(currencies_of(claim)), None)
@@ -88,6 +89,7 @@ class Grounding:
             return None
         sign = min(printed, key=lambda sign: (len(currencies_of(sign)), printed[sign]))
         self.evidence["currency"] = quote(self.index, printed[sign])
+        self._currency = code
         return code
 
     def totals(self, extraction: Extraction) -> dict[str, Decimal | None]:
@@ -98,7 +100,9 @@ class Grounding:
             if claim is not None:
                 options[field] = self._money_options(field, claim, labels)
         settled = _settle_by_sum(options)
-        return {field: self._one_amount(field, settled.get(field)) for field in _TOTAL_LABELS}
+        return {
+            field: self._one_amount(field, (settled or options).get(field), sure=bool(settled)) for field in options
+        }
 
     def day(self, field: str, claim: str | None, currency: str | None) -> date | None:
         """Ground a date; one that the document prints ambiguously is settled or reported."""
@@ -116,10 +120,10 @@ class Grounding:
         certain = [place for place in places if not place.other_readings]
         best = (certain or places)[0]
         rivals = {place.value for place in certain or places} - {best.value}
-        self.evidence[field] = quote(self.index, best.line, start=best.start, end=best.end)
-        if certain and not rivals:
-            return best.value
-        return self._ambiguous_day(field, best, rivals, currency)
+        value = best.value if certain and not rivals else self._ambiguous_day(field, best, rivals, currency)
+        if value is not None:
+            self.evidence[field] = quote(self.index, best.line, start=best.start, end=best.end)
+        return value
 
     def party(self, role: str, claim: ExtractedParty) -> Party:
         """Ground a seller or buyer; only the seller's name is worth a review."""
@@ -191,15 +195,11 @@ class Grounding:
             lines = range(row.start - reach, row.stop + reach)
             near = [place for value in values for place in find_money(self.index, value, lines=lines, loose=True)]
         anchor = total.line if total else row.start if row else 0
-        near.sort(
-            key=lambda place: (
-                place.sign_differs,
-                (place.line, place.start) in self._used_rows,
-                _distance(place.line, row, anchor),
-            )
-        )
         if near:
-            return self._keep(path, self._settled(path, near))
+            best = min(near, key=lambda place: self._fit(place, row, anchor))
+            return self._keep(
+                path, self._settled(path, [p for p in near if (p.line, p.start) == (best.line, best.start)])
+            )
         if not path.endswith("quantity"):
             far = [place for value in values for place in find_money(self.index, value)]
             if far and row is not None:
@@ -212,16 +212,35 @@ class Grounding:
             self._absent(path, str(claim), severity)
         return None
 
-    def _settled(self, path: str, places: list[Money]) -> Money | None:
-        """Choose among the readings of one printed number; places are sorted, so only values can differ."""
-        values = {place.value for place in places if not place.sign_differs} or {places[0].value}
-        if len(values) == 1 or len({(place.line, place.start) for place in places}) > 1:
-            return places[0]
-        fitting = [place for place in places if _fits_cents(place.value)]
-        if path.endswith("total") and len({place.value for place in fitting}) == 1:
-            return fitting[0]
+    def _fit(self, place: Money, row: range | None, anchor: int) -> tuple[bool, bool, bool, int]:
+        """Return how well a place fits a row, best first: sign, not taken by an earlier row, within the row, near."""
+        used = (place.line, place.start) in self._used_rows
+        outside = row is None or place.line not in row
+        return place.sign_differs, used, outside, abs(place.line - anchor)
+
+    def _settled(self, path: str, options: list[Money]) -> Money | None:
+        """Choose among the readings of one printed number, or report that nothing decides.
+
+        A line's total is read like money. A quantity or a price may have three decimals, so there a reading that the
+        model chose stays: the line's product is checked.
+        """
+        values = {option.value for option in options}
+        if path.endswith("total"):
+            options = [option for option in options if self._reads_like_money(option)]
+        if len({option.value for option in options}) == 1:
+            return options[0]
         self._ambiguous_amount(path, values)
         return None
+
+    def _reads_like_money(self, place: Money) -> bool:
+        """Say whether an amount with two readings has the one that its currency asks for.
+
+        With two decimals or fewer `1.234` is a thousand; in a currency of three decimals it may be either.
+        """
+        if not place.other_sizes:
+            return True
+        exponent = place.value.as_tuple().exponent
+        return isinstance(exponent, int) and exponent >= -2 and decimals_of(self._currency) <= 2
 
     def _rate(self, path: str, claim: Decimal | str | None) -> Decimal | None:
         if claim is None:
@@ -249,17 +268,15 @@ class Grounding:
             self._absent(path, str(claim), Severity.ERROR if any(values) else Severity.WARNING)
         return options
 
-    def _one_amount(self, path: str, options: list[Money] | None) -> Decimal | None:
+    def _one_amount(self, path: str, options: list[Money] | None, *, sure: bool = False) -> Decimal | None:
         if not options:
             return None
-        values = {option.value for option in options}
-        if len(values) > 1:
-            fitting = [option for option in options if _fits_cents(option.value)]
-            if len(fitting) != 1:
-                self._ambiguous_amount(path, values)
-                return None
-            options = fitting
-        kept = self._keep(path, options[0])
+        fitting = options if sure else [option for option in options if self._reads_like_money(option)]
+        if len({option.value for option in fitting}) != 1:
+            sizes = {size for option in options for size in (abs(option.value), *option.other_sizes)}
+            self._ambiguous_amount(path, sizes)
+            return None
+        kept = self._keep(path, fitting[0])
         return kept.value if kept else None
 
     def _keep(self, path: str, place: Money | None) -> Money | None:
@@ -321,25 +338,14 @@ class Grounding:
         return None if rivals else best.value
 
 
-def _settle_by_sum(options: dict[str, list[Money]]) -> dict[str, list[Money]]:
-    """Keep the one combination of readings that adds up, if net, tax and total are there and one is open."""
-    if set(options) != set(_TOTAL_LABELS) or all(len(places) <= 1 for places in options.values()):
-        return options
+def _settle_by_sum(options: dict[str, list[Money]]) -> dict[str, list[Money]] | None:
+    """Return the one combination of readings that adds up; None if net, tax and total are not all there or do not."""
+    if set(options) != set(_TOTAL_LABELS):
+        return None
     fields = list(_TOTAL_LABELS)
     sums = [
         combination
         for combination in itertools.product(*(options[field] for field in fields))
         if adds_up(combination[1].value, combination[2].value, combination[0].value)
     ]
-    return {field: [place] for field, place in zip(fields, sums[0], strict=True)} if len(sums) == 1 else options
-
-
-def _fits_cents(value: Decimal) -> bool:
-    """Say whether an amount has no more than two decimals, as totals have in nearly every currency."""
-    exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and exponent >= -2
-
-
-def _distance(line: int, row: range | None, anchor: int) -> tuple[int, int]:
-    inside = 0 if row is not None and line in row else 1
-    return inside, abs(line - anchor)
+    return {field: [place] for field, place in zip(fields, sums[0], strict=True)} if len(sums) == 1 else None

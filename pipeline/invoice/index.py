@@ -102,7 +102,11 @@ class DocumentIndex:
         line = self.lines[seen.line].text
         others = (other for other in self._amounts_by_line[seen.line] if not other.percent and not other.part)
         before = max((other.end for other in others if other.end <= seen.token.start), default=0)
-        for text in (line[before : seen.token.start], line[: seen.token.start], *self._headings(seen)):
+        for text in (
+            line[before : seen.token.start],
+            line[: seen.token.start],
+            *self._column_above(seen.line, seen.token.start, seen.token.end),
+        ):
             label = amount_label(text)
             if label is not None:
                 return label
@@ -115,7 +119,7 @@ class DocumentIndex:
         before = max((other.end for other in dates if other.end <= seen.token.start), default=0)
         # In a row of cells the label is in the cell before; words further left belong to other columns.
         cells = [cell.group() for cell in _CELL.finditer(line, before, seen.token.start)]
-        for text in (*reversed(cells[-2:]), *self._headings(seen)):
+        for text in (*reversed(cells[-2:]), *self._column_above(seen.line, seen.token.start, seen.token.end)):
             label = date_label(text)
             if label is not None:
                 return label
@@ -135,9 +139,6 @@ class DocumentIndex:
             cells = _CELL.findall(self.lines[number].text)
             if len(cells) == 1 and self.lines[number].page == self.lines[line].page:
                 yield cells[0]
-
-    def _headings(self, seen: Seen[Amount] | Seen[PrintedDate]) -> Iterator[str]:
-        return self._column_above(seen.line, seen.token.start, seen.token.end)
 
     def _column_above(self, line: int, start: int, end: int) -> Iterator[str]:
         """Yield the texts that stand above a span, nearest first."""

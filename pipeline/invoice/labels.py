@@ -26,8 +26,6 @@ class Label(StrEnum):
     DATE = "date"
     DUE_DATE = "due_date"
     OTHER_DATE = "other_date"
-    NUMBER = "number"
-    CURRENCY = "currency"
 
 
 def amount_label(text: str) -> Label | None:
@@ -57,7 +55,7 @@ def date_label(text: str) -> Label | None:
     best = max(places.values())
     if best < 0:
         return None
-    # `due date` and `delivery date` end with the word `date`, so the narrower label wins a tie.
+    # `due date` is a date as well, so the narrower label wins a tie.
     return next(label for label in (Label.DUE_DATE, Label.OTHER_DATE, Label.DATE) if places[label] == best)
 
 
@@ -82,7 +80,9 @@ def words_behind(text: str, group: str) -> list[str]:
 @functools.cache
 def _pattern(group: str) -> re.Pattern[str]:
     phrases = sorted(_phrases()[group], key=len, reverse=True)
-    return re.compile(r"\b(?:" + "|".join(_wildcards(phrase) for phrase in phrases) + r")\b")
+    # `delivery date` is one label, of which `date` is no more than the end.
+    tail = r"(?: (?:date|datum|data|fecha|dato))?" if group in (Label.DUE_DATE, Label.OTHER_DATE) else ""
+    return re.compile(r"\b(?:" + "|".join(_wildcards(phrase) for phrase in phrases) + rf")\b{tail}\b")
 
 
 def _wildcards(phrase: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib import resources
 
-from babel.numbers import list_currencies
+from babel.numbers import get_currency_precision, list_currencies
 
 _BLANKS = " \u00a0\u202f\u2009\u2007"
 _APOSTROPHES = "'’٬"
@@ -117,6 +117,11 @@ def is_currency(code: str) -> bool:
     return code in _currency_codes()
 
 
+def decimals_of(currency: str | None) -> int:
+    """Return how many decimals amounts in a currency have; two if it is not known."""
+    return int(get_currency_precision(currency)) if currency else 2
+
+
 def currencies_of(sign: str) -> tuple[str, ...]:
     """Return the ISO codes that a printed sign or code can mean, likeliest first."""
     if sign in _currency_codes():
@@ -194,16 +199,19 @@ def _amount(text: str, start: int, end: int) -> Amount | None:
 
 def _stands_free(text: str, start: int, end: int) -> bool:
     """Say whether a number is no part of a date, a time, a ratio or an identifier."""
-    before, after = text[max(0, start - 2) : start], text[end : end + 2]
-    if before[-1:] and (before[-1] in "_@" or before[-1].isalnum()):
-        letters = re.search(r"[^\W\d_]{1,4}\Z", text[max(0, start - 4) : start])
-        if not (letters and currencies_of(letters.group())):
-            return False
-    if re.match(r"[^\W_][/–-]|\d:", before):
+    before, after = text[max(0, start - 6) : start], text[end : end + 2]
+    joined = re.search(r"[^\W_][/–-]\Z|\d:\Z|[\w@]\Z", before)
+    if joined and not _is_currency_before(before):
         return False
     if after[:1] in ("/", ":", "-", "–") and after[1:2].isdigit():
         return False
     return not re.match(r"_|[^\W\d_]+\d", text[end : end + 12])
+
+
+def _is_currency_before(text: str) -> bool:
+    """Say whether a text ends with a currency, as in `EUR5` and `EUR-5`."""
+    letters = re.search(rf"(?<![\w])([^\W\d_]{{1,4}})[{_MINUS}]?\Z", text)
+    return letters is not None and bool(currencies_of(letters[1]))
 
 
 def _framed(text: str, start: int, end: int) -> bool:
@@ -224,7 +232,8 @@ def _magnitudes(core: str) -> tuple[Decimal, ...]:
     head, mark, tail = _split_at_last_mark(text)
     if not mark:
         return (Decimal(text.replace("'", "")),) if "'" not in text or _GROUPED.match(text) else ()
-    integer = _integer(head, not_by=mark)
+    # Nothing groups the digits behind a decimal mark.
+    integer = _integer(head, not_by=mark) if tail.isdigit() else None
     whole = _integer(text, not_by="")
     if whole is not None:
         return (whole,) if integer is None else (whole, Decimal(f"{integer}.{tail}"))

@@ -36,11 +36,12 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.engine import Dialect, ExceptionContext
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import TypeDecorator
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageFault
 from pipeline.invoice.model import Invoice, Kind, dumps, loads
 from pipeline.invoice.words import squeeze
 
@@ -181,12 +182,17 @@ _jobs = Table(
 )
 
 
-def open_engine(path: Path) -> Engine:
+def open_engine(path: Path | None) -> Engine:
     """Open or create the database file; other parts may keep their own tables in it through the same engine.
+
+    Without a path the database is a throw-away one in memory.
 
     `engine.begin()` takes the write lock at once, so that two writers wait for each other instead of failing.
     """
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
+    # In memory every connection would be a database of its own: all threads share one.
+    shared = {"poolclass": StaticPool} if path is None else {}
+    timeout = {"timeout": _BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+    engine = create_engine(f"sqlite:///{path}" if path else "sqlite://", connect_args=timeout, **shared)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -204,6 +210,14 @@ def open_engine(path: Path) -> Engine:
         reads = connection.get_execution_options().get("reads_only", False)
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
+    @event.listens_for(engine, "handle_error")
+    def translate(context: ExceptionContext) -> None:
+        # Full, read-only, locked for half a minute: the file's trouble, which no tool and no job is to blame for.
+        if isinstance(context.sqlalchemy_exception, OperationalError):
+            message = f"the database cannot be used: {context.original_exception}"
+            hint = "make room, or make the file writable again"
+            raise StorageFault(message, hint=hint) from context.original_exception
+
     return engine
 
 
@@ -215,9 +229,10 @@ class InvoiceStore:
         path = engine.url.database
         try:
             self._prepare()
-        except DatabaseError as problem:
+        except (DatabaseError, StorageFault) as problem:
+            cause = problem.orig if isinstance(problem, DatabaseError) else problem.message
             raise ConfigError(
-                f"{path} cannot be used as the invoice database: {problem.orig}",
+                f"{path} cannot be used as the invoice database: {cause}",
                 hint="Move the file away, or give the daemon the right to write it and its folder.",
             ) from problem
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.document.model import Document
-from pipeline.invoice.checks import check, sort_findings, warning
+from pipeline.invoice.checks import check, error, sort_findings
 from pipeline.invoice.doubts import doubts, invoice_signs
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.index import DocumentIndex
@@ -39,7 +39,7 @@ class Verified:
 
     @property
     def needs_review(self) -> bool:
-        """Say whether a person should look; a document that is no invoice is a proper outcome by itself."""
+        """Say whether a person should look; a document that is surely no invoice is a proper outcome by itself."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:
     if not invoice_signs(index):
         return ()
     message = "This was read as no invoice, but it has an invoice's title and a total."
-    return (warning("may_be_invoice", "kind", message),)
+    return (error("may_be_invoice", "kind", message),)
 
 
 def _correct(merged: dict[str, Any], path: str, value: object) -> None:

@@ -118,6 +118,11 @@ class LMStudioModel:
         return _mended(reply, request)
 
 
+async def load_library() -> None:
+    """Load what the first call needs, which takes seconds; at once when it is loaded."""
+    await anyio.to_thread.run_sync(_load_library, abandon_on_cancel=True)
+
+
 class _Library(NamedTuple):
     litellm: Any
     openai: Any

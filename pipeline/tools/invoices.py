@@ -47,7 +47,7 @@ async def extract_invoice_data(context: ActionContext) -> JsonObject:
     state = context.get("state")
     state[EXTRACTION] = _plain(raw)
     state.pop(CORRECTIONS, None)
-    return _shown(checked(state, context.get("document")))
+    return _shown(await _checked_apart(context))
 
 
 @register_tool(tags=["invoice", "storage"], terminal=True)
@@ -62,7 +62,7 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
         raise ToolError("nothing is extracted yet: call extract_invoice_data first")
     if corrections:
         _add_corrections(state, corrections)
-    verified = checked(state, context.get("document"))
+    verified = await _checked_apart(context)
     if verified.kind is Kind.OTHER:
         raise ToolError("the document is no invoice by the extracted kind: call terminate, or extract again")
     errors = [finding for finding in verified.findings if finding.severity is Severity.ERROR]
@@ -78,6 +78,11 @@ def checked(state: JsonObject, document: Document) -> Verified:
     return verify(apply_corrections(state[EXTRACTION], state.get(CORRECTIONS, {})), document)
 
 
+async def _checked_apart(context: ActionContext) -> Verified:
+    """Check in a thread: a long document takes up to a second."""
+    return await anyio.to_thread.run_sync(checked, context.get("state"), context.get("document"))
+
+
 def _add_corrections(state: JsonObject, corrections: list[Correction]) -> None:
     added = {**state.get(CORRECTIONS, {}), **{one.field: one.value for one in corrections}}
     if len(added) > _MAX_CORRECTIONS:
@@ -90,14 +95,13 @@ def _add_corrections(state: JsonObject, corrections: list[Correction]) -> None:
 
 
 async def _store(context: ActionContext, verified: Verified) -> JsonObject:
-    invoice = verified.invoice
-    if invoice is None or not invoice.invoice_number or not (invoice.vendor.name or invoice.vendor.vat_id):
-        return {"outcome": "not_stored", "reason": "number or vendor unknown"}
     store: InvoiceStore = context.get("store")
+    invoice = verified.invoice or Invoice()
     status = "review" if verified.needs_review else "done"
-    job = context.get("job")
     stored = await anyio.to_thread.run_sync(
-        lambda: store.store(invoice, kind=verified.kind, job=job, status=status, at=context.get("received_at"))
+        lambda: store.store(
+            invoice, kind=verified.kind, job=context.get("job"), status=status, at=context.get("received_at")
+        )
     )
     return {"outcome": stored.outcome.value, "record": stored.record_id}
 
@@ -122,6 +126,8 @@ def _shown(verified: Verified) -> JsonObject:
 
 
 def _next_step(verified: Verified) -> str:
+    if verified.kind is Kind.OTHER and verified.needs_review:
+        return "look at the findings: extract again if the document is an invoice after all, else call terminate"
     if verified.kind is Kind.OTHER:
         return "no invoice: call terminate and say what the document is"
     if verified.needs_review:

@@ -133,7 +133,7 @@ TOTAL: Mapping[int, tuple[str, ...]] = {
 # Totals of something else: with one of these words the sum is not the invoice's.
 OTHER_TOTALS = _words(
     """
-    subtotal | sub total | sub-total | zwischensumme | sous-total | sous total | subtotaal | discount | rabatt |
+    subtotal | sub total | sub-total | zwischensumme | zwischentotal | sous-total | subtotaal | discount | rabatt |
     remise | previous | points | weight | total ht | total tax | total vat | tax total | vat total | netto |
     excl | exkl | hors | total tva | saldo | base | total net | net total | net amount | taxes | total before |
     ohne | no tax | zuschlage | abschlage | zu-/ | items | quantity | shipping | btw | steuer | dos servicos |
@@ -153,7 +153,11 @@ OTHER_TAXES = _words(
 NET: Mapping[int, tuple[str, ...]] = {
     10: _words(
         """
-        net total | total net | net amount | exclusief btw | excl. btw | excl. vat | excl. tax |
+        net total | total net | net amount | amount before tax | total ex vat | total exc | zwischensumme ohne |
+        netto-summe | summe ohne mwst | betrag netto | warenwert netto | montant hors taxe |
+        total hors tva | total hors taxe | total hors taxes |
+        sous-total ht | importe neto | total neto | valor liquido | totale netto | netto bedrag | razem bez vat |
+        exclusief btw | excl. btw | excl. vat | excl. tax |
         zonder btw | total excl | subtotal excl | total before tax | total without tax |
         taxable amount | nettobetrag | nettosumme | summe netto | rechnungssumme netto | gesamt netto |
         rechnungssumme ohne ust | rechnungsbetrag netto | netto gesamt | gesamtbetrag netto |
@@ -164,13 +168,13 @@ NET: Mapping[int, tuple[str, ...]] = {
     ),
     7: _words(
         """
-        subtotal | sub total | sub-total | zwischensumme | sous-total | sous total | subtotaal | netto | net |
-        subtotale | base imponible
+        subtotal | sub total | sub-total | zwischensumme | zwischentotal | sous-total | sous total | subtotaal |
+        netto | net | subtotale | base imponible
         """
     ),
     5: _words(
         """
-        positionssumme
+        positionssumme | less discount | subtotal less discount | net after discount | nach rabatt | apres remise
         """
     ),
 }
@@ -197,21 +201,43 @@ CURRENCY = _words(
     """
 )
 
-CURRENCY_SIGNS: Mapping[str, str] = {
-    "R$": "BRL",
-    "US$": "USD",
-    "€": "EUR",
-    "£": "GBP",
-    "¥": "JPY",
-    "₹": "INR",
-    "zł": "PLN",
-    "Kč": "CZK",
-    "$": "USD",
+# What a sign may stand for; where it may be several, a code or a bank account's country in the document decides.
+CURRENCY_SIGNS: Mapping[str, tuple[str, ...]] = {
+    "R$": ("BRL",),
+    "US$": ("USD",),
+    "€": ("EUR",),
+    "£": ("GBP", "EGP", "LBP"),
+    "¥": ("JPY", "CNY"),
+    "₹": ("INR",),
+    "zł": ("PLN",),
+    "Kč": ("CZK",),
+    "Ft": ("HUF",),
+    "$": ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"),
+    "kr": ("SEK", "NOK", "DKK", "ISK"),
+    "Fr": ("CHF",),
+}
+
+# Signs that mean the first of their currencies where nothing tells otherwise.
+DEFAULT_SIGNS = ("£", "¥", "$")
+
+CURRENCY_WORDS: Mapping[str, tuple[str, ...]] = {
+    "euros": ("EUR",),
+    "euro": ("EUR",),
+    "pfund": ("GBP",),
+    "pounds sterling": ("GBP",),
+    "pounds": ("GBP",),
+    "francs": ("CHF", "XOF", "XAF"),
+    "franken": ("CHF",),
+    "złotych": ("PLN",),
+    "kronor": ("SEK",),
+    "kroner": ("NOK", "DKK"),
 }
 
 VENDOR = _words(
     """
-    seller | vendor | supplier | from | verkaufer | rechnungsersteller | lieferant | rechnungssteller | emetteur |
+    seller | vendor | supplier | from | sold by | issued by | sender | von | de | da | absender | verkaufer |
+    expediteur | emis par | remetente | mittente | afzender | van | wystawca |
+    rechnungsersteller | lieferant | rechnungssteller | emetteur |
     vendeur | fournisseur | verkoper | leverancier | sprzedawca | vendedor | fornecedor | emitente | proveedor |
     emisor | fornitore | cedente | venditore
     """
@@ -219,10 +245,41 @@ VENDOR = _words(
 
 BUYER = _words(
     """
-    bill to | billed to | sold to | buyer | customer name | customer | invoice to | to | client |
+    billing address | rechnungsadresse | rechnungsanschrift | adresse de facturation | factuuradres |
+    bill to | billed to | sold to | credit to | credit note to | recipient | charged to | an | empfanger |
+    auftraggeber | leistungsempfanger | facturer a | facture pour | facturado a | intestatario | aan | gutschrift an |
+    buyer | customer name | customer | invoice to | to | client |
     kaufer/leistungsempfanger | kaufer | rechnungsempfanger | kunde | rechnung an | destinataire | acheteur |
     facture a | adresse du client | koper | klant | factuur aan | nabywca | comprador | cliente | destinatario |
     destinatario / remetente | facturar a | cessionario | acquirente | ship to
+    """
+)
+
+# Words that announce a party only with a colon: alone they are countries or parts of a sentence.
+LABELS_WITH_COLON = ("de", "da", "an", "van", "a")
+
+# Labels of other things, none of which is anybody's name.
+OTHER_LABELS = _words(
+    """
+    payment terms | terms | terms of payment | payment method | payment details | purchase order | po number |
+    order number | order no | customer number | customer no | reference | your reference | our reference | vat number |
+    vat id | tax id | bank details | delivery date | service period | project | phone | email | contact |
+    zahlungsbedingungen | zahlungsart | bestellnummer | bestell-nr | kundennummer | kunden-nr | auftragsnummer |
+    auftrags-nr | lieferdatum | leistungsdatum | leistungszeitraum | steuernummer | steuernr | ust-idnr | ust-id |
+    ansprechpartner | bearbeiter | telefon | bankverbindung | unser zeichen | ihr zeichen | projekt | verwendungszweck |
+    conditions de paiement | mode de paiement | reglement | numero client | n° client | votre reference | n° tva |
+    numero de tva | objet | betalingsvoorwaarden | klantnummer | btw-nummer | warunki platnosci | forma platnosci |
+    forma de pago | condiciones de pago | forma de pagamento | condicoes de pagamento | termini di pagamento |
+    modalita di pagamento | partita iva | delivery address | shipping address | deliver to | lieferadresse |
+    lieferanschrift | adresse de livraison | afleveradres | direccion de envio | adres dostawy | indirizzo di consegna
+    """
+)
+
+# A line of a long list that repeats the sum of the page before.
+CARRIED_OVER = _words(
+    """
+    ubertrag | carried forward | brought forward | carried over | a reporter | report de | transport de | overdracht |
+    do przeniesienia | z przeniesienia | suma y sigue | riporto
     """
 )
 

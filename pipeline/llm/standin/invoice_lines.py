@@ -6,12 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 
 from pipeline.llm.standin import invoice_labels as words
+from pipeline.llm.standin.invoice_currency import without_currency
 from pipeline.llm.standin.invoice_facts import LineFacts
+from pipeline.llm.standin.labels import contains_word
 from pipeline.llm.standin.layout import Cell, Layout
 from pipeline.llm.standin.printed_values import amounts_in
 
 _FARTHEST_COLUMNS = 30
 _MOST_LINES = 200
+_LABEL_CHARACTERS = 40
 
 
 def read_lines(layout: Layout, *, is_sum: Callable[[int], bool]) -> tuple[LineFacts, ...]:
@@ -24,6 +27,8 @@ def read_lines(layout: Layout, *, is_sum: Callable[[int], bool]) -> tuple[LineFa
     for number in range(first, len(layout.lines)):
         if is_sum(number) or len(found) == _MOST_LINES:
             break
+        if any(contains_word(cell.folded[:_LABEL_CHARACTERS], words.CARRIED_OVER) for cell in layout.lines[number]):
+            continue
         if (item := _item(layout.lines[number], heads)) is not None:
             found.append(item)
     return tuple(found)
@@ -42,7 +47,7 @@ def _heads(layout: Layout) -> Mapping[str, Cell] | None:
 def _named_columns(line: list[Cell]) -> dict[str, Cell]:
     named: dict[str, Cell] = {}
     for cell in line:
-        title = re.sub(r"\s*\(.*?\)", "", cell.folded).strip(" .:*")
+        title = without_currency(re.sub(r"\s*\(.*?\)", "", cell.folded)).strip(" .:*")
         for column, titles in words.COLUMNS.items():
             # The last column of that name: "Total" of the item stands behind "Total without tax".
             if title in titles and (column == "total" or column not in named):

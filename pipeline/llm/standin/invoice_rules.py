@@ -6,32 +6,27 @@ Generic and modest: what no rule finds stays None. The words are in `invoice_lab
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache, lru_cache
 
-from babel.numbers import list_currencies
-
 from pipeline.llm.standin import invoice_labels as words
-from pipeline.llm.standin.invoice_facts import InvoiceFacts, Kind, TaxFacts
+from pipeline.llm.standin.invoice_currency import read_currency
+from pipeline.llm.standin.invoice_facts import InvoiceFacts, Kind
 from pipeline.llm.standin.invoice_lines import read_lines
 from pipeline.llm.standin.invoice_parties import read_parties
+from pipeline.llm.standin.invoice_sums import is_sum_line, read_sums
 from pipeline.llm.standin.labels import Hit, Labels, contains_word
 from pipeline.llm.standin.layout import Cell, Layout
 from pipeline.llm.standin.printed_values import (
-    PrintedAmount,
-    amounts_in,
     dates_in,
     identifiers_in,
+    in_period,
     month_order,
 )
 from pipeline.llm.standin.xml_rules import is_xml_invoice, read_xml_invoice
 
-_FAR = 4
 _BENEATH = 3
-_AGREES = 4
 _TITLE_LINES = 30
 _TITLE_CHARACTERS = 60
 _NUMBER_AT_START = re.compile(
@@ -39,10 +34,9 @@ _NUMBER_AT_START = re.compile(
     r"(?P<prefix>(?-i:[A-Z]{1,3}) )?(?P<id>[A-Za-z0-9][\w./\\-]*)",
     re.IGNORECASE,
 )
+_PLACE = re.compile(r"[^\W\d][^\d,:]{1,30}, ?(?:(?:den|am|le|li|il|em|el|dnia|the|on) )?", re.IGNORECASE)
+_PLACED = 9
 _BRACKETED = re.compile(r"\s*\([^)]*\)\s*")
-_CURRENCY_CODE = re.compile(r"\b[A-Z]{3}\b")
-# Words that may stand between the amounts of one line of sums.
-_BETWEEN_AMOUNTS = frozenset({"von", "on", "of", "auf", "sur", "de", "van", "od", "z", "su", "x", "a"})
 
 
 @dataclass(frozen=True)
@@ -55,15 +49,6 @@ class _Candidate:
     start: int
 
 
-@dataclass(frozen=True)
-class _Sum:
-    """Hold an amount with how surely it is the one looked for."""
-
-    amount: PrintedAmount
-    score: float
-    line: int
-
-
 @lru_cache(maxsize=64)
 def read_invoice(text: str) -> InvoiceFacts:
     """Return what the rules find in a document's text; the same text is read once."""
@@ -71,31 +56,24 @@ def read_invoice(text: str) -> InvoiceFacts:
         return read_xml_invoice(text)
     layout = Layout(text)
     due = _best(_dates(layout, _labels("DUE_DATE"), ()))
-    totals = _totals(layout)
-    currency = _currency(layout)
+    sums = read_sums(layout)
+    currency = read_currency(layout)
     vendor, buyer = read_parties(layout)
     return InvoiceFacts(
-        kind=_kind(layout, has_total=totals.total is not None),
+        kind=_kind(layout, has_total=sums.total is not None),
         number=_value(_best(_numbers(layout))),
         date=_date(layout, due),
         due_date=_value(due),
         currency=currency,
-        total=_printed(totals.total),
-        net=_printed(totals.net),
-        tax=_printed(totals.tax),
-        taxes=(TaxFacts(rate=None, amount=_printed(totals.tax)),) if totals.tax else (),
+        total=sums.total.text if sums.total else None,
+        net=sums.net.text if sums.net else None,
+        tax=sums.tax.text if sums.tax else None,
+        taxes=sums.taxes,
         vendor=vendor,
         buyer=buyer,
-        lines=read_lines(layout, is_sum=lambda line: _is_sum_line(layout, line)),
+        lines=read_lines(layout, is_sum=lambda line: is_sum_line(layout, line)),
         month_first=_month_first(text, currency),
     )
-
-
-@dataclass(frozen=True)
-class _Totals:
-    total: PrintedAmount | None = None
-    net: PrintedAmount | None = None
-    tax: PrintedAmount | None = None
 
 
 @cache
@@ -144,16 +122,29 @@ def _number_at_start(text: str) -> str | None:
 
 def _date(layout: Layout, due: _Candidate | None) -> str | None:
     others = [each for each in _dates(layout, _labels("DATE"), words.OTHER_DATES) if not _same_place(each, due)]
+    others.extend(each for each in _dates_with_place(layout) if not _same_place(each, due))
     if best := _best(others):
         return best.value
     for cell in layout.cells:
         if contains_word(cell.folded, words.OTHER_DATES):
             continue
         for printed in dates_in(cell.text):
+            if in_period(cell.text, printed):
+                continue
             candidate = _Candidate(printed.text, 0, cell.line, cell.start + printed.start)
             if not _same_place(candidate, due):
                 return printed.text
     return None
+
+
+def _dates_with_place(layout: Layout) -> Iterator[_Candidate]:
+    """Yield the dates of letters: a place, a comma and the date, alone in a cell."""
+    for cell in layout.cells:
+        printed = next(dates_in(cell.text), None)
+        if printed is None or cell.text[printed.start + len(printed.text) :].strip(" ."):
+            continue
+        if _PLACE.fullmatch(cell.text[: printed.start]) and not contains_word(cell.folded, words.OTHER_DATES):
+            yield _Candidate(printed.text, _PLACED - _lateness(cell), cell.line, cell.start + printed.start)
 
 
 def _dates(layout: Layout, labels: Labels, others: tuple[str, ...]) -> Iterator[_Candidate]:
@@ -163,7 +154,7 @@ def _dates(layout: Layout, labels: Labels, others: tuple[str, ...]) -> Iterator[
             continue
         for text, far, cell in _beside(layout, hit):
             printed = next(dates_in(text), None)
-            if printed is None:
+            if printed is None or in_period(text, printed):
                 continue
             start = cell.start + (hit.end if cell is hit.cell else 0) + printed.start
             if others and contains_word(text[: printed.start].lower(), others):
@@ -189,124 +180,6 @@ def _lateness(cell: Cell) -> float:
     return min(1.5, cell.line / 30)
 
 
-def _totals(layout: Layout) -> _Totals:
-    totals = list(_sums(layout, _labels("TOTAL"), words.OTHER_TOTALS, last=True))
-    nets = list(_sums(layout, _labels("NET"), ("skonto",), last=False))
-    taxes = [tax for tax in _sums(layout, _labels("TAX"), words.OTHER_TAXES, last=True) if tax.amount.has_cents]
-    for net, tax in _sum_rows(layout):
-        nets.append(net)
-        taxes.append(tax)
-    tax_values = _possible_taxes(taxes)
-
-    def agreeing(total: _Sum) -> list[_Sum]:
-        return [net for net in nets if total.amount.value - net.amount.value in tax_values]
-
-    def judged(total: _Sum) -> tuple[float, int]:
-        return total.score + (_AGREES if agreeing(total) else 0), total.line
-
-    best = max(totals, key=judged, default=None)
-    if best is None:
-        return _Totals(net=_surest(nets), tax=_surest(taxes))
-    total = best.amount
-    smaller = [each for each in nets if abs(each.amount.value) <= abs(total.value)]
-    net_amount = _surest(agreeing(best)) or _surest(smaller)
-    return _Totals(total, net_amount, _fitting_tax(total, net_amount, taxes))
-
-
-def _possible_taxes(taxes: Sequence[_Sum]) -> set[Decimal]:
-    """Return each tax and the sum of all different ones: several rates are printed one below the other."""
-    values = {tax.amount.value for tax in taxes}
-    return values | ({sum(values, Decimal(0))} if values else set())
-
-
-def _fitting_tax(total: PrintedAmount, net: PrintedAmount | None, taxes: Sequence[_Sum]) -> PrintedAmount | None:
-    if net is not None:
-        fitting = [tax for tax in taxes if tax.amount.value == total.value - net.value]
-        if fitting:
-            return _surest(fitting)
-    return _surest([tax for tax in taxes if abs(tax.amount.value) < abs(total.value)])
-
-
-def _sums(layout: Layout, labels: Labels, others: tuple[str, ...], *, last: bool) -> Iterator[_Sum]:
-    for hit in labels.hits(layout):
-        around = hit.before if hit.weight == 10 else f"{hit.before}{hit.phrase}{_until_amount(hit.after)}"
-        if contains_word(around, others, beside=hit.phrase):
-            continue
-        amounts = _amounts_right(layout, hit)
-        far = 0.0
-        if not amounts:
-            beneath = layout.beneath(hit.cell, lines=2)
-            amounts, far = [amount for cell in beneath[:1] for amount in amounts_in(cell.text)], _FAR
-        if amounts:
-            chosen = amounts[-1 if last else 0]
-            doubt = 0 if chosen.has_cents or chosen.currency else 2
-            yield _Sum(chosen, hit.weight - far - doubt, hit.cell.line)
-
-
-def _sum_rows(layout: Layout) -> Iterator[tuple[_Sum, _Sum]]:
-    """Yield net and tax of the rows of sums that print net, tax and total side by side."""
-    for hit in _labels("TOTAL").hits(layout):
-        amounts = _amounts_right(layout, hit)
-        for net, tax, total in zip(amounts, amounts[1:], amounts[2:], strict=False):
-            if net.value + tax.value == total.value and tax.value:
-                yield _Sum(net, hit.weight, hit.cell.line), _Sum(tax, hit.weight, hit.cell.line)
-
-
-def _until_amount(text: str) -> str:
-    first = next(amounts_in(text), None)
-    return text[: first.start].lower() if first else text.lower()
-
-
-def _amounts_right(layout: Layout, hit: Hit) -> list[PrintedAmount]:
-    """Return the amounts after a label, up to the next words."""
-    found = list(amounts_in(hit.after))
-    if not found and re.search(r"[a-z]{12}", hit.after.lower()):
-        return found
-    for cell in layout.right_of(hit.cell):
-        amounts = list(amounts_in(cell.text))
-        letters = re.sub(r"[^a-z]", "", cell.folded)
-        if not amounts and len(letters) > 3 and letters not in _BETWEEN_AMOUNTS:
-            break
-        found.extend(amounts)
-    return found
-
-
-def _is_sum_line(layout: Layout, line: int) -> bool:
-    """Tell whether a line holds one of the invoice's sums: from there on no more items are listed."""
-    for name in ("TOTAL", "NET", "TAX"):
-        for hit in _labels(name).hits_in(layout.lines[line]):
-            if hit.at_start and _amounts_right(layout, hit):
-                return True
-    return False
-
-
-def _currency(layout: Layout) -> str | None:
-    named = Counter[str]()
-    for hit in Labels({1: words.CURRENCY}).hits(layout):
-        for text, far, _ in _beside(layout, hit):
-            for code in _CURRENCY_CODE.findall(text):
-                if far < 2 and code not in ("NET", "TVA", "VAT", "UST"):
-                    named[code] += 1
-    if named:
-        return named.most_common(1)[0][0]
-    seen = Counter(_code(amount.currency) for cell in layout.cells for amount in amounts_in(cell.text))
-    del seen[""]
-    if not seen:
-        seen.update(_code(sign) for sign in words.CURRENCY_SIGNS for cell in layout.cells if sign in cell.text)
-    return seen.most_common(1)[0][0] if seen else None
-
-
-def _code(printed: str) -> str:
-    if printed in words.CURRENCY_SIGNS:
-        return words.CURRENCY_SIGNS[printed]
-    return printed if printed in _known_currencies() else ""
-
-
-@cache
-def _known_currencies() -> frozenset[str]:
-    return frozenset(list_currencies("en"))
-
-
 def _month_first(text: str, currency: str | None) -> bool:
     order = month_order(text)
     return currency == "USD" if order is None else order
@@ -316,18 +189,9 @@ def _best(candidates: Iterator[_Candidate] | Sequence[_Candidate]) -> _Candidate
     return max(candidates, key=lambda each: (each.score, -each.line), default=None)
 
 
-def _surest(sums: Sequence[_Sum]) -> PrintedAmount | None:
-    best = max(sums, key=lambda each: (each.score, each.line), default=None)
-    return best.amount if best else None
-
-
 def _same_place(candidate: _Candidate, other: _Candidate | None) -> bool:
     return other is not None and (candidate.line, candidate.start) == (other.line, other.start)
 
 
 def _value(candidate: _Candidate | None) -> str | None:
     return candidate.value if candidate else None
-
-
-def _printed(amount: PrintedAmount | None) -> str | None:
-    return amount.text if amount else None

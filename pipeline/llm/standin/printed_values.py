@@ -20,7 +20,7 @@ _NUMERIC_DATE = re.compile(
     r"|(?P<cy>(?:19|20)\d{2})(?P<cm>0[1-9]|1[0-2])(?P<cd>0[1-9]|[12]\d|3[01]))(?![\w-]|[./]\d)"
 )
 _AMOUNT = re.compile(
-    r"(?<![\w.,/])(?P<sign>[-\u2212+] ?)?(?:(?P<before>[€$£¥₹]|R\$|US\$|[A-Z]{3})(?: ?))?(?P<sign2>[-\u2212] ?)?"
+    r"(?<![\w.,/])(?P<sign>[-\u2212+] ?)?(?:(?P<before>[€$£¥₹]|R\$|US\$|[A-Z]{3}(?!-))(?: ?))?(?P<sign2>[-\u2212] ?)?"
     r"(?P<number>\d{1,3}(?:(?P<group>[ .,'\u2019\u00a0])\d{3})(?:(?P=group)\d{3})*(?:[.,]\d{1,4})?|\d+(?:[.,]\d{1,4})?)"
     r"(?P<sign3>-(?![\w]))?(?: ?(?P<after>€|\$|£|zł|Kč|kr\.?|%|[A-Z]{3}\b))?(?![\w]|[.,/]\d)"
 )
@@ -30,6 +30,14 @@ _VAT_ID = re.compile(
     r"ES ?[A-Z]\d{7}[A-Z0-9]|FR ?[A-Z0-9]{2} ?\d{3} ?\d{3} ?\d{3}|GB ?\d{3} ?\d{4} ?\d{2}|IE\d[A-Z0-9]\d{5}[A-Z]{1,2}|"
     r"IT ?\d{11}|LU ?\d{8}|NL ?\d{9} ?B\d{2}|NL ?[\d.]{9,12}B\.?\d{2}|PL ?\d{10}|PT ?\d{9}|SE ?\d{12})\b"
 )
+# Words and signs between the first and the last day of a period, and what a first day may look like.
+_TO = r"(?:bis|to|until|till|through|au|al|a|t/m|tot|do)(?: (?:zum|einschlie\u00dflich))?|[-\u2013\u2014]"
+_FIRST_DAY = (
+    r"\b\d{1,2}(?:\.|st|nd|rd|th)?(?: [^\W\d]{3,10})?|\d[./-]\d{1,2}[./-](?:\d{4}|\d{2})?"
+    r"|[^\W\d]{3} \d{1,2},? \d{4}|[^\W\d]{3} (?:19|20)\d\d"
+)
+_PERIOD_BEFORE = re.compile(rf"(?:{_FIRST_DAY}) ?(?:{_TO}) ?$", re.IGNORECASE)
+_PERIOD_AFTER = re.compile(rf" ?(?:{_TO}) ?", re.IGNORECASE)
 _ID = re.compile(r"[A-Za-z0-9][\w./\\-]*")
 
 
@@ -59,6 +67,14 @@ def dates_in(text: str) -> Iterator[PrintedDate]:
     for match in sorted(found, key=lambda each: each.start()):
         if _parts_of(match) is not None:
             yield PrintedDate(text[match.start() : match.end()], match.start())
+
+
+def in_period(text: str, printed: PrintedDate) -> bool:
+    """Tell whether a date is the first or the last day of a period."""
+    if _PERIOD_BEFORE.search(text[: printed.start]):
+        return True
+    rest = _PERIOD_AFTER.match(text, printed.start + len(printed.text))
+    return rest is not None and any(later.start == rest.end() for later in dates_in(text))
 
 
 def iso_date(printed: str, *, month_first: bool) -> str | None:
@@ -91,10 +107,10 @@ def month_order(text: str) -> bool | None:
 
 
 def amounts_in(text: str) -> Iterator[PrintedAmount]:
-    """Yield the amounts of a text from left to right; percentages and dates are none."""
-    dates = [range(match.start(), match.end()) for match in _NUMERIC_DATE.finditer(text)]
+    """Yield the amounts of a text from left to right; percentages, dates and VAT ids are none."""
+    others = [range(*match.span()) for pattern in (_NUMERIC_DATE, _VAT_ID) for match in pattern.finditer(text)]
     for match in _AMOUNT.finditer(text):
-        if match["after"] == "%" or any(match.start("number") in span for span in dates):
+        if match["after"] == "%" or any(match.start("number") in span for span in others):
             continue
         value = amount_value(match["number"])
         if value is None:

@@ -1,0 +1,42 @@
+"""`pipeline serve` with a model client that ends the whole process at documents with a mark in them."""
+
+from __future__ import annotations
+
+import os
+
+import pipeline.app
+from pipeline.agents import AgentSettings
+from pipeline.cli.main import main
+from pipeline.document.reader import DocumentReader
+from pipeline.invoice.store import InvoiceStore
+from pipeline.llm.protocol import Model, ModelReply, ModelRequest
+from pipeline.worker import Worker
+
+MARK = "ends the process"
+EXIT_CODE = 77
+
+
+class Deadly:
+    """End the process at the mark, as a crashing library would."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        if any(MARK in str(message.get("content")) for message in request.messages):
+            os._exit(EXIT_CODE)
+        return await self._model.complete(request)
+
+
+class DeadlyWorker(Worker):
+    """Work with the deadly client."""
+
+    def __init__(
+        self, *, agents: dict[str, AgentSettings], reader: DocumentReader, model: Model, store: InvoiceStore
+    ) -> None:
+        super().__init__(agents=agents, reader=reader, model=Deadly(model), store=store)
+
+
+if __name__ == "__main__":
+    pipeline.app.Worker = DeadlyWorker  # type: ignore[assignment, misc]
+    main()

@@ -1,0 +1,257 @@
+"""The commands as a user types them: output, exit codes, clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from pipeline.invoice.model import loads
+
+SAMPLES = Path(str(resources.files("pipeline.demo_samples")))
+PIPELINE = [sys.executable, "-m", "pipeline"]
+TIME_LIMIT_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Run the stand-in as a process of its own and give its address."""
+    command = [sys.executable, "-m", "pipeline.llm.standin"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["base_url"]
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def worked(server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Send three samples through `pipeline run` and give the folder they ended in."""
+    place = tmp_path_factory.mktemp("worked")
+    done = pipeline(
+        "run", *samples("kettenglueck-lastenrad.txt", "seaview-catering-damaged.pdf"), place=place, url=server
+    )
+    assert done.returncode == 1, done.stderr
+    return place
+
+
+def samples(*names: str) -> list[str]:
+    """Return the paths of samples."""
+    return [str(SAMPLES / name) for name in names]
+
+
+def pipeline(*arguments: str, place: Path, url: str = "http://127.0.0.1:9/v1") -> subprocess.CompletedProcess[str]:
+    """Run a command over the folders of a place."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIPELINE_", "LM_STUDIO_"))
+    }
+    environment |= {
+        "PIPELINE_FOLDERS__INBOX": str(place / "inbox"),
+        "PIPELINE_FOLDERS__OUTBOX": str(place / "outbox"),
+        "PIPELINE_LLM__BASE_URL": url,
+        "PIPELINE_INTAKE__SETTLE_SECONDS": "0.2",
+        "PIPELINE_DAEMON__HOST_WAIT_SECONDS": "1",
+    }
+    return subprocess.run(
+        [*PIPELINE, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=TIME_LIMIT_SECONDS,
+        check=False,
+    )
+
+
+def job_of(place: Path, state: str) -> str:
+    """Return the only job in that state."""
+    (job,) = (place / "outbox" / state).iterdir()
+    return job.name
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["status", "--json"]])
+def test_help_and_status_do_not_load_the_model_library(arguments: list[str], tmp_path: Path) -> None:
+    """Commands that call no model do not pay for litellm's import."""
+    script = (
+        "import sys\n"
+        "from pipeline.cli import main\n"
+        f"sys.argv = ['pipeline', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'litellm' not in sys.modules\n"
+    )
+    environment = {
+        **os.environ,
+        "PIPELINE_FOLDERS__INBOX": str(tmp_path / "in"),
+        "PIPELINE_FOLDERS__OUTBOX": str(tmp_path / "out"),
+    }
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_run_prints_results_as_json_lines(worked: Path, server: str) -> None:
+    """With --json every file gives one line that is its whole result; here one that is known and costs no call."""
+    done = pipeline("run", "--json", *samples("kettenglueck-lastenrad.txt"), place=worked, url=server)
+    (line,) = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert loads(line)["source"]["name"] == "kettenglueck-lastenrad.txt"
+
+
+def test_run_copies_and_does_not_move(worked: Path) -> None:
+    """The files given to `run` stay where they are, and their bytes lie beside the result."""
+    job = worked / "outbox" / "failed" / job_of(worked, "failed")
+    assert (job / "source.pdf").read_bytes() == (SAMPLES / "seaview-catering-damaged.pdf").read_bytes()
+
+
+def test_a_failed_job_says_why_and_how_to_try_again(worked: Path) -> None:
+    """`result.json` of a failed job names the file, the cause, a remedy and the command."""
+    job = job_of(worked, "failed")
+    error = json.loads((worked / "outbox" / "failed" / job / "result.json").read_text())["error"]
+    assert error["type"] == "DocumentError.damaged"
+    assert "seaview-catering-damaged.pdf" in error["message"]
+    assert f"pipeline replay {job}" in error["hint"]
+
+
+def test_show_tells_the_story_and_the_evidence(worked: Path) -> None:
+    """`show` prints the steps and, for each value, the words of the document."""
+    done = pipeline("show", "kettenglueck", place=worked)
+    assert done.returncode == 0
+    assert "tool extract_invoice_data" in done.stdout
+    assert "invoice_number" in done.stdout
+
+
+def test_show_prints_json(worked: Path) -> None:
+    """`show --json` holds the result and all events."""
+    shown = loads(pipeline("show", "kettenglueck", "--json", place=worked).stdout)
+    assert shown["events"][0]["event"] == "trace.opened"
+    assert shown["result"]["job"] == shown["job"]
+
+
+def test_an_unknown_job_is_a_clear_error(worked: Path) -> None:
+    """A job that is not there ends with exit code 2 and a hint, without a traceback."""
+    done = pipeline("show", "nothing-of-that-name", place=worked)
+    assert done.returncode == 2
+    assert "no job nothing-of-that-name" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_counts_what_lies_where(worked: Path) -> None:
+    """`status --json` counts jobs by state, and names what is ignored with the reason."""
+    (worked / "inbox" / "letter.docx").write_bytes(b"PK")
+    status = json.loads(pipeline("status", "--json", place=worked).stdout)
+    assert status["failed"] == 1
+    assert status["waiting"] == 0
+    assert status["daemon"] is None
+    assert status["host"]["reachable"] is False
+    assert [Path(one["path"]).name for one in status["ignored"]] == ["letter.docx"]
+
+
+@pytest.mark.slow
+def test_serve_once_works_off_what_is_there(server: str, tmp_path: Path) -> None:
+    """`serve --once` ends by itself, with 0 when nothing failed, and logs JSON lines when not on a terminal."""
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "bill.txt").write_bytes((SAMPLES / "kettenglueck-lastenrad.txt").read_bytes())
+    done = pipeline("serve", "--once", place=tmp_path, url=server)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events[0] == "service.started"
+    assert {"job.claimed", "job.finished", "service.stopped"} <= set(events)
+    assert list((tmp_path / "inbox").iterdir()) == []
+
+
+def test_serve_once_gives_up_when_lm_studio_stays_away(tmp_path: Path) -> None:
+    """Without LM Studio `serve --once` ends with 2 after its wait; the file is kept, resumable, and nothing failed."""
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "bill.txt").write_bytes((SAMPLES / "kettenglueck-lastenrad.txt").read_bytes())
+    done = pipeline("serve", "--once", place=tmp_path)
+    assert done.returncode == 2
+    assert len(list((tmp_path / "outbox" / "working").iterdir())) == 1
+    assert not list((tmp_path / "outbox" / "failed").iterdir())
+
+
+def test_run_without_lm_studio_says_so_at_once(tmp_path: Path) -> None:
+    """`run` does not start anything when nobody answers, and says what to do."""
+    done = pipeline("run", *samples("kettenglueck-lastenrad.txt"), place=tmp_path)
+    assert done.returncode == 2
+    assert "does not answer" in done.stderr
+
+
+def test_replay_takes_a_failed_job_and_keeps_its_attempts(worked: Path, server: str) -> None:
+    """`replay --failed` tries again live; the trace keeps the attempts before."""
+    job = job_of(worked, "failed")
+    done = pipeline("replay", "--failed", "--json", place=worked, url=server)
+    assert done.returncode == 1
+    events = [
+        json.loads(line) for line in (worked / "outbox" / "failed" / job / "trace.jsonl").read_text().splitlines()
+    ]
+    assert [one["attempt"] for one in events if one["event"] == "attempt.started"] == [1, 2]
+
+
+def test_replay_recorded_needs_no_server(worked: Path) -> None:
+    """`replay --recorded` gives the same result again from the trace, with nobody at the address."""
+    done = pipeline("replay", "kettenglueck", "--recorded", place=worked)
+    assert done.returncode == 0
+    assert "same result" in done.stdout
+
+
+@pytest.mark.slow
+def test_replay_compare_replaces_nothing(worked: Path, server: str) -> None:
+    """`replay --compare` prints both and leaves the job's folder as it is."""
+    (folder,) = (path for state in ("done", "review") for path in (worked / "outbox" / state).iterdir())
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    done = pipeline("replay", folder.name, "--compare", place=worked, url=server)
+    assert done.returncode == 0, done.stderr
+    assert "fields: same" in done.stdout
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_doctor_proves_the_set_up(server: str, tmp_path: Path) -> None:
+    """`doctor` makes a tool call and a JSON answer, and ends with 0 when all is there."""
+    done = pipeline("doctor", "--json", place=tmp_path, url=server)
+    report = json.loads(done.stdout)
+    grades = {check["name"]: check["grade"] for check in report["checks"]}
+    assert (done.returncode, report["good"]) == (0, True)
+    assert (grades["tool call"], grades["model"], grades["context"]) == ("good", "good", "good")
+
+
+def test_doctor_says_what_is_missing(tmp_path: Path) -> None:
+    """Without LM Studio `doctor` ends with 1 and a remedy."""
+    done = pipeline("doctor", place=tmp_path)
+    assert done.returncode == 1
+    assert "bad" in done.stdout
+    assert "→" in done.stdout
+
+
+def test_a_wrong_setting_names_variable_key_and_remedy(tmp_path: Path) -> None:
+    """A mistake in the settings ends with 2 and says where it stands."""
+    environment = {**os.environ, "PIPELINE_DAEMON__CONCURENCY": "3"}
+    done = subprocess.run(
+        [*PIPELINE, "status", "--inbox", str(tmp_path / "i"), "--outbox", str(tmp_path / "o")],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "PIPELINE_DAEMON__CONCURENCY" in done.stderr
+    assert "concurrency" in done.stderr
+
+
+def test_folders_inside_each_other_are_refused(tmp_path: Path) -> None:
+    """An outbox inside the inbox is a clear error."""
+    done = subprocess.run(
+        [*PIPELINE, "status", "--inbox", str(tmp_path), "--outbox", str(tmp_path / "out")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "inside the other" in done.stderr
+
+
+@pytest.mark.slow
+def test_demo_shows_all_samples(tmp_path: Path) -> None:
+    """`demo` needs nothing but itself and ends with a table and the folder to look into."""
+    done = pipeline("demo", "--folder", str(tmp_path / "demo"), "--delay", "0", place=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "demo" / "outbox") in done.stdout
+    assert len(list((tmp_path / "demo" / "outbox").glob("*/*/result.json"))) >= 10

@@ -1,0 +1,107 @@
+"""Promises 1 and 2 at every operation on the disk: whatever goes wrong there, a restart comes to the same end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from faulty_disk import Died, Fault, Scenario, World
+
+from pipeline.config import Settings
+from pipeline.document.reader import DocumentReader
+from pipeline.errors import PipelineError
+
+INVOICE = """Lantern Works Ltd
+7 Quay Street, Bristol BS1 4DB
+VAT no. GB123456782
+
+Invoice number: LW-2041
+Date: 2025-03-04
+Currency: GBP
+
+Lamp repair              100.00
+Net                      100.00
+VAT 20 %                  20.00
+Total GBP                120.00
+"""
+DONE = Scenario("done", "lamp.txt", INVOICE.encode(), "done")
+REVIEW = Scenario("review", "lamp.txt", INVOICE.replace("120.00", "125.00").encode(), "review")
+FAILED = Scenario("failed", "lamp.pdf", b"%PDF-1.7 nothing of a PDF but its ends %%EOF", "failed")
+OVERFLOW = Scenario("failed in the session", "lamp.txt", INVOICE.encode(), "failed", overflows=True)
+APART = Scenario("two file systems", "lamp.txt", INVOICE.encode(), "done", two_file_systems=True)
+SCENARIOS = (DONE, APART, REVIEW, FAILED, OVERFLOW)
+
+
+@pytest.fixture
+async def reader() -> AsyncIterator[DocumentReader]:
+    """Share one reader process between the worlds of a test."""
+    async with DocumentReader(Settings().reading) as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module", autouse=True)
+def summary() -> Iterator[list[str]]:
+    """Print at the end how many points there were and how many came out right (shown with -s)."""
+    lines: list[str] = []
+    yield lines
+    print("\n".join(["", *lines]))  # noqa: T201
+
+
+def _marked(scenario: Scenario, fault: Fault) -> object:
+    quick = scenario is DONE or (scenario is APART and fault in (Fault.BEFORE, Fault.TORN))
+    marks = () if quick else pytest.mark.slow
+    return pytest.param(scenario, fault, id=f"{scenario.name}-{fault.value}", marks=marks)
+
+
+@pytest.mark.parametrize(("scenario", "fault"), [_marked(one, fault) for one in SCENARIOS for fault in Fault])
+async def test_every_operation_on_the_disk_may_go_wrong(
+    scenario: Scenario, fault: Fault, tmp_path: Path, reader: DocumentReader, summary: list[str]
+) -> None:
+    """A job whose n-th operation fails, tears or is the last before a kill ends, for every n, as one without faults."""
+    reference = World(tmp_path / "reference", scenario, reader)
+    reference.drop()
+    counting = reference.disk()
+    await reference.work(counting)
+    expected = reference.seen()
+    assert [one["status"] for one in expected["result"]] == [scenario.status]
+    assert (expected["inbox"], expected["bytes"], expected["leftovers"]) == ([], 1, [])
+    points = len(counting.operations)
+    in_place = 0
+    for point in range(1, points + 1):
+        world = World(tmp_path / str(point), scenario, reader)
+        world.drop()
+        in_place += await _one_fault(world, point, fault)
+        where = f"operation {point} of {points} ({counting.operations[point - 1]})"
+        assert world.seen() == expected, where
+        asked, usual = world.model.asked, reference.model.asked
+        assert set(asked) == set(usual), where
+        assert asked.total() <= usual.total() + 1, f"{where}: more than the call in flight was repeated"
+    summary.append(
+        f"{scenario.name:22} {fault.value:7} {points:3} points, {points} recovered, {in_place} without restart"
+    )
+
+
+async def _one_fault(world: World, point: int, fault: Fault) -> bool:
+    """Work with the fault, then restart where that is needed; say whether it was not."""
+    disk = world.disk(at=point, fault=fault)
+    died = False
+    try:
+        await world.work(disk)
+    except BaseExceptionGroup as group:
+        died = group.subgroup(Died) is not None
+        if not died:
+            raise
+    except Died:
+        died = True
+    except (OSError, PipelineError):
+        # Where the folders cannot be made the command ends with a clear error; a person starts it again.
+        assert len(disk.operations) <= _OPENING
+        died = True
+    if died:
+        await world.work(world.disk())
+    return not died
+
+
+# Folders that are made when the outbox is opened: itself and one for each state, each made and its parent synced.
+_OPENING = 10

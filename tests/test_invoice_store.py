@@ -1,0 +1,211 @@
+"""Invoices kept: one record for a vendor and a number, every version, exact amounts."""
+
+from __future__ import annotations
+
+import datetime
+import sqlite3
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.errors import ConfigError
+from pipeline.invoice.model import Invoice, Kind, LineItem, Party
+from pipeline.invoice.store import InvoiceStore, Outcome, Stored, open_engine
+
+NOON = datetime.datetime(2026, 3, 5, 12, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(tmp_path / "pipeline.sqlite")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> InvoiceStore:
+    return InvoiceStore(engine)
+
+
+def invoice(number: str | None = "R-1", total: str = "10.00", **vendor: Any) -> Invoice:
+    return Invoice(
+        invoice_number=number,
+        total_amount=Decimal(total),
+        vendor=Party(**(vendor or {"name": "Acme", "vat_id": "DE136695976"})),
+        line_items=(LineItem(description="x", total=Decimal(total)),),
+    )
+
+
+def put(store: InvoiceStore, content: Invoice, job: str, *, minutes: int = 0, status: str = "done") -> Stored:
+    at = NOON + datetime.timedelta(minutes=minutes)
+    return store.store(content, kind=Kind.INVOICE, job=job, status=status, at=at)
+
+
+def totals(store: InvoiceStore) -> list[str]:
+    return [str(row.invoice.total_amount) for row in store.rows()]
+
+
+def test_new_invoice_is_created_exactly(store: InvoiceStore) -> None:
+    """What is stored is read back with every digit."""
+    assert put(store, invoice(total="1190.10"), "a").outcome is Outcome.CREATED
+    (row,) = store.rows()
+    assert row.invoice == invoice(total="1190.10")
+    assert (row.version, row.job, row.status, row.stored_at) == (1, "a", "done", NOON)
+
+
+def test_amounts_are_text_in_the_file(store: InvoiceStore, tmp_path: Path) -> None:
+    """Other programs see exact digits too, in the invoice and in its lines."""
+    put(store, invoice(total="0.30"), "a")
+    with sqlite3.connect(tmp_path / "pipeline.sqlite") as connection:
+        assert connection.execute("SELECT total_amount FROM invoices").fetchone() == ("0.30",)
+        assert connection.execute("SELECT total FROM invoice_lines").fetchone() == ("0.30",)
+    connection.close()
+
+
+def test_changed_invoice_keeps_the_earlier_version(store: InvoiceStore) -> None:
+    """The same number of the same vendor updates the record and keeps what was there."""
+    first = put(store, invoice(total="10.00"), "a")
+    second = put(store, invoice(number="r 1", total="11.00"), "b", minutes=1)
+    assert second == Stored(first.record_id, Outcome.UPDATED, earlier_version=1)
+    assert totals(store) == ["11.00"]
+    (earlier,) = store.versions(first.record_id)
+    assert (earlier.invoice.total_amount, earlier.job, earlier.version) == (Decimal("10.00"), "a", 1)
+
+
+def test_same_number_of_another_vendor_is_another_invoice(store: InvoiceStore) -> None:
+    """A number belongs to its vendor."""
+    put(store, invoice(), "a")
+    assert put(store, invoice(name="Acme", vat_id="FR40303265045"), "b").outcome is Outcome.CREATED
+    assert put(store, invoice(name="Other"), "c").outcome is Outcome.CREATED
+    assert len(totals(store)) == 3
+
+
+def test_renamed_vendor_is_known_by_its_vat_number(store: InvoiceStore) -> None:
+    """A new name with the same VAT number, or the same name before its VAT number was known, is the same vendor."""
+    first = put(store, invoice(total="1.00", name="ACME  Ltd."), "a")
+    second = put(store, invoice(total="2.00", name="Acme Ltd", vat_id="DE 136695976"), "b")
+    third = put(store, invoice(total="3.00", name="Nova Ltd", vat_id="DE136695976"), "c")
+    assert first.record_id == second.record_id == third.record_id
+    assert len(store.versions(first.record_id)) == 2
+
+
+def test_equal_content_is_unchanged(store: InvoiceStore) -> None:
+    """The same invoice again makes no version, whoever brings it."""
+    put(store, invoice(), "a")
+    assert put(store, invoice(), "a").outcome is Outcome.UNCHANGED
+    assert put(store, invoice(), "b").outcome is Outcome.UNCHANGED
+    assert store.versions(1) == ()
+
+
+def test_job_repeated_after_a_newer_one_changes_nothing(store: InvoiceStore) -> None:
+    """A job that stores again after a crash does not undo what a later job stored."""
+    put(store, invoice(total="10.00"), "a")
+    put(store, invoice(total="11.00"), "b")
+    assert put(store, invoice(total="10.00"), "a").outcome is Outcome.UNCHANGED
+    assert totals(store) == ["11.00"]
+
+
+def test_repeated_job_updates_its_status(store: InvoiceStore) -> None:
+    """The same content with another status changes the status and makes no version."""
+    put(store, invoice(), "a", status="review")
+    put(store, invoice(), "a", status="done")
+    assert [row.status for row in store.rows()] == ["done"]
+
+
+def test_replay_that_reads_another_number_moves_the_record(store: InvoiceStore) -> None:
+    """A job that reads its document better leaves no second invoice behind."""
+    first = put(store, invoice(number="R-7"), "a")
+    again = put(store, invoice(number="R-1"), "a")
+    assert again == Stored(first.record_id, Outcome.UPDATED, earlier_version=1)
+    assert [row.invoice.invoice_number for row in store.rows()] == ["R-1"]
+
+
+def test_replay_that_moves_onto_another_record_joins_it(store: InvoiceStore) -> None:
+    """If the better number is known already, that record is updated and the mistaken one goes."""
+    put(store, invoice(number="R-1", total="1.00"), "b")
+    put(store, invoice(number="R-7", total="2.00"), "a")
+    put(store, invoice(number="R-1", total="2.00"), "a")
+    assert [(row.invoice.invoice_number, str(row.invoice.total_amount)) for row in store.rows()] == [("R-1", "2.00")]
+
+
+def test_replay_gives_back_a_record_it_took_from_another_job(store: InvoiceStore) -> None:
+    """A job that overwrote another job's invoice by mistake gives it back when it reads its own number."""
+    put(store, invoice(number="R-1", total="1.00"), "b")
+    put(store, invoice(number="R-1", total="2.00"), "a")
+    put(store, invoice(number="R-2", total="2.00"), "a")
+    assert [(row.invoice.invoice_number, str(row.invoice.total_amount), row.job) for row in store.rows()] == [
+        ("R-1", "1.00", "b"),
+        ("R-2", "2.00", "a"),
+    ]
+
+
+def test_without_number_the_record_belongs_to_the_job(store: InvoiceStore) -> None:
+    """Two invoices without a number are not mixed up; once its number is read, a record gets its place."""
+    first = put(store, invoice(number=None, total="1.00"), "a")
+    put(store, invoice(number=None, total="2.00"), "b")
+    assert totals(store) == ["1.00", "2.00"]
+    assert put(store, invoice(number="R-9", total="1.00"), "a").record_id == first.record_id
+
+
+def test_rows_since(store: InvoiceStore) -> None:
+    """An export can ask for what was stored since a time, whatever its zone."""
+    put(store, invoice(number="R-1"), "a")
+    put(store, invoice(number="R-2"), "b", minutes=10)
+    since = (NOON + datetime.timedelta(minutes=5)).astimezone(datetime.timezone(datetime.timedelta(hours=9)))
+    assert [row.job for row in store.rows(since)] == ["b"]
+
+
+def test_many_rows_are_all_listed(store: InvoiceStore) -> None:
+    """Listing goes on beyond one page of rows."""
+    for number in range(205):
+        put(store, invoice(number=f"R-{number}"), f"job-{number}")
+    assert len(list(store.rows())) == 205
+
+
+def test_threads_do_not_lose_versions(store: InvoiceStore) -> None:
+    """Jobs that store the same invoice at once wait for each other; each change is one version."""
+
+    def work(number: int) -> None:
+        put(store, invoice(total=f"{number}.00"), f"job-{number}")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (row,) = store.rows()
+    assert row.version == 8
+    assert len(store.versions(row.record_id)) == 7
+
+
+def test_reopened_file_is_the_same(tmp_path: Path, store: InvoiceStore) -> None:
+    """Opening the file again keeps what is in it."""
+    put(store, invoice(), "a")
+    again = open_engine(tmp_path / "pipeline.sqlite")
+    assert len(list(InvoiceStore(again).rows())) == 1
+    again.dispose()
+
+
+def test_newer_schema_is_refused(tmp_path: Path) -> None:
+    """A file of a newer release is left alone with a clear error."""
+    with sqlite3.connect(tmp_path / "new.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    engine = open_engine(tmp_path / "new.sqlite")
+    with pytest.raises(ConfigError, match="newer release"):
+        InvoiceStore(engine)
+    engine.dispose()
+
+
+def test_other_file_is_refused(tmp_path: Path) -> None:
+    """A file that is no database is named in the error."""
+    (tmp_path / "x.sqlite").write_bytes(b"hello, this is no database at all" * 50)
+    engine = open_engine(tmp_path / "x.sqlite")
+    with pytest.raises(ConfigError, match=r"x\.sqlite"):
+        InvoiceStore(engine)
+    engine.dispose()
