@@ -24,7 +24,7 @@ from pipeline.llm.lm_studio import load_library
 from pipeline.lock import DaemonNote, only_one
 from pipeline.outbox import DATABASE_NAME, Outbox
 from pipeline.requests import Requests
-from pipeline.service import Service, check_folders
+from pipeline.service import Service
 from pipeline.worker import Worker
 
 log = structlog.get_logger()
@@ -58,6 +58,16 @@ class App:
     service: Service
 
 
+def misplaced(inbox: Path, outbox: Path) -> str | None:
+    """Say what is wrong with a pair of folders, or None."""
+    inner, outer = inbox.resolve(), outbox.resolve()
+    if inner == outer:
+        return f"inbox and outbox are the same folder: {inner}"
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        return f"one folder lies inside the other: {inner} and {outer}"
+    return None
+
+
 @contextmanager
 def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Folders]:
     """Create what is missing of the folders and open the database.
@@ -66,7 +76,7 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
     """
     disk = disk or Disk()
     inbox, root = settings.folders.inbox, settings.folders.outbox
-    problem = check_folders(inbox, root)
+    problem = misplaced(inbox, root)
     if problem:
         raise ConfigError(f"[folders] {problem}", hint="choose two folders beside each other")
     agents = load_agents(config_folder())

@@ -6,13 +6,14 @@ PipelineError
 ├── ModelError
 │   ├── HostFault           LM Studio is away, loading or broken: wait, the job pays nothing
 │   ├── ModelSetupFault     wrong key, wrong model, refused parameter: a person has to act
+│   ├── RequestRefused      this request will never be answered by this model: images, template, grammar
 │   ├── ContextOverflow     this request does not fit the loaded context
 │   └── OutputFault         the model answered, but not in a usable form
 ├── StorageFault            the disk is full, read-only or gone: wait, the job pays nothing
 ├── SessionLimit            the session used up its steps, seconds or tokens
 ├── JobNotFound             no job of that name in the outbox
-├── ReplayDiverged          a recorded session asked something else than it did before
-└── Interrupted             the daemon was told to stop; the job is resumable
+├── TraceDamaged            a line of a job's trace cannot be read
+└── ReplayDiverged          a recorded session asked something else than it did before
 """
 
 from __future__ import annotations
@@ -47,13 +48,24 @@ class ModelError(PipelineError):
 
 
 class HostFault(ModelError):
-    """The host is unreachable, loading, unloaded or crashed; no fault of the job."""
+    """The host is unreachable, loading, unloaded or crashed; no fault of the job.
+
+    `retry_after_seconds` is what the host itself asked for, where it did.
+    """
 
     transient = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ModelSetupFault(ModelError):
     """The host refuses us: wrong key, unknown model, unsupported parameter."""
+
+
+class RequestRefused(ModelError):
+    """The host is well and refuses this one request, and would refuse it again."""
 
 
 class ContextOverflow(ModelError):
@@ -99,7 +111,5 @@ class ReplayDiverged(PipelineError):
         self.step = step
 
 
-class Interrupted(PipelineError):
-    """The daemon stops; what was recorded stays and the job goes on at the next start."""
-
-    transient = True
+class TraceDamaged(PipelineError):
+    """A line of a trace, not the last one, cannot be read; nothing that we write looks like this."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from pipeline.disk import TEMPORARY_SUFFIX
+from pipeline.trace import TRACE_NAME
 
 DEFAULT_AGENT = "invoice"
 _PDF_END_WINDOW_BYTES = 2048
@@ -37,13 +38,17 @@ class IntakeSettings(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Seen:
-    """Hold one look at one file; `size` in bytes, `mtime_ns` in nanoseconds since the epoch."""
+    """Hold one look at one file; `size` in bytes, `mtime_ns` in nanoseconds since the epoch.
+
+    A `returned` one is the folder of a job that a person moved back into the inbox, seen by its trace; it has no agent.
+    """
 
     path: Path
     agent: str
     size: int
     mtime_ns: int
     inode: int
+    returned: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,10 @@ def _entries(inbox: Path, agents: Mapping[str, Collection[str]]) -> Iterator[See
 
 def _agent_folder(folder: os.DirEntry[str], agents: Mapping[str, Collection[str]]) -> Iterator[Seen | Ignored]:
     if folder.name not in agents:
-        if not folder.name.startswith("."):
+        returned = _returned_job(Path(folder.path))
+        if returned is not None:
+            yield returned
+        elif not folder.name.startswith("."):
             known = ", ".join(sorted(agents))
             yield Ignored(Path(folder.path), f"a folder, but no agent has this name (agents: {known})")
         return
@@ -172,6 +180,14 @@ def _agent_folder(folder: os.DirEntry[str], agents: Mapping[str, Collection[str]
             yield Ignored(Path(entry.path), "a folder inside an agent's folder")
         else:
             yield from _look(entry, folder.name, agents)
+
+
+def _returned_job(folder: Path) -> Seen | None:
+    try:
+        status = (folder / TRACE_NAME).lstat()
+    except OSError:
+        return None
+    return Seen(folder, "", status.st_size, status.st_mtime_ns, status.st_ino, returned=True)
 
 
 def _look(entry: os.DirEntry[str], agent: str, agents: Mapping[str, Collection[str]]) -> Iterator[Seen | Ignored]:

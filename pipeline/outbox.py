@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from pipeline.disk import Disk, is_plain_file, names_in
-from pipeline.errors import JobNotFound, StorageFault
+from pipeline.errors import JobNotFound, StorageFault, TraceDamaged
 from pipeline.index import JobIndex
 from pipeline.job import (
     DIGEST_LENGTH,
@@ -179,6 +179,29 @@ class Outbox:
             raise
         return self._take(path, folder, claim, before_signature=_signature(before), keep=keep)
 
+    def adopt(self, folder: Path) -> ClaimOutcome:
+        """Take a job's folder that a person moved back into the inbox, to be tried again from the start.
+
+        It must name a job in its trace that the outbox does not hold any more.
+        """
+        returned = JobFolder(folder)
+        claim = returned.record().claim
+        if claim is None:
+            return NotClaimed("a folder with a trace that does not say which job it is")
+        known = self._at(claim.job)
+        if known is not None:
+            return NotClaimed(f"a copy of a job that is in {known.state}: move that one here instead, or remove this")
+        trace = self.trace(returned)
+        trace.mend()
+        trace.append([event("job.reopened", reason="its folder was moved back into the inbox", fresh=True)])
+        target = JobFolder(self.root / State.WORKING / claim.job)
+        try:
+            self._disk.move(folder, target.path)
+        except FileNotFoundError:
+            return NotClaimed("gone")
+        self._index.claimed(digest_of(claim.job), claim)
+        return Claimed(target)
+
     def publish(self, job: JobFolder, state: State, result: bytes) -> JobFolder:
         """Write the result and move the job into the state's folder."""
         self._disk.publish(job.result_path, result)
@@ -225,7 +248,7 @@ class Outbox:
         for folder in self.all_jobs():
             try:
                 claim, result = folder.record().claim, folder.result()
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TraceDamaged) as error:
                 log.warning("job.unreadable", folder=str(folder.path), error=str(error))
                 continue
             if claim is not None:

@@ -26,14 +26,18 @@ class Outcome:
     error: dict[str, Any] | None = None
 
 
-def failure(error: BaseException) -> dict[str, Any]:
-    """Describe an error for a result: `{type, message, hint, transient}`."""
+def failure(error: BaseException, *, quoting: bool = True) -> dict[str, Any]:
+    """Describe an error for a result: `{type, message, hint, transient}`.
+
+    Messages of foreign errors may quote the document; without `quoting` they are left out.
+    """
     if isinstance(error, PipelineError):
         reason = getattr(error, "reason", "")
         kind = f"{type(error).__name__}.{reason}" if reason else type(error).__name__
         return {"type": kind, "message": error.message, "hint": error.hint, "transient": error.transient}
     hint = "this is a mistake in the program: the trace holds the details; please report it with the trace"
-    return {"type": type(error).__name__, "message": str(error) or repr(error), "hint": hint, "transient": False}
+    message = (str(error) if quoting else "") or type(error).__name__
+    return {"type": type(error).__name__, "message": message, "hint": hint, "transient": False}
 
 
 def compose(record: JobRecord, outcome: Outcome, *, prompts: str) -> bytes:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-from pipeline.errors import HostFault, Interrupted, PipelineError
+from pipeline.errors import HostFault, PipelineError, StorageFault
+
+_SHORTEST_WAIT_SECONDS = 0.2
 
 
 class RetrySettings(BaseModel, frozen=True, extra="forbid"):
@@ -35,8 +37,9 @@ class GiveUp:
 
 def decide(error: BaseException, *, charged: int, settings: RetrySettings) -> Retry | GiveUp:
     """Say what follows on an error; `charged` counts the attempts that count, this one included."""
-    if isinstance(error, HostFault | Interrupted):
-        return Retry(settings.first_delay_seconds, charged=False)
+    if isinstance(error, HostFault | StorageFault):
+        # Nothing is counted here, so a pause of nothing would be a loop without end.
+        return Retry(max(settings.first_delay_seconds, _SHORTEST_WAIT_SECONDS), charged=False)
     if not isinstance(error, PipelineError) or not error.transient:
         return GiveUp("trying again would not help")
     if charged >= settings.attempts:

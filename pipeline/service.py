@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
@@ -11,16 +12,17 @@ import anyio.to_thread
 import structlog
 
 from pipeline.engine.files import FileEngine
-from pipeline.errors import JobNotFound, StorageFault
-from pipeline.inbox import Ignored, IntakeSettings, Listing, Seen, Settling, list_inbox
+from pipeline.errors import JobNotFound, StorageFault, TraceDamaged
+from pipeline.inbox import IntakeSettings
+from pipeline.intake import Intake
 from pipeline.job import State
-from pipeline.outbox import Claimed, ClaimOutcome, Duplicate, JobFolder, NotClaimed, Outbox, was_cut_short
+from pipeline.outbox import JobFolder, NotClaimed, Outbox, was_cut_short
 from pipeline.requests import Requests
 from pipeline.watch import hints
 
 log = structlog.get_logger()
 
-_INTAKE = "intake"
+_REQUESTS = "requests"
 
 
 class Service:
@@ -41,13 +43,9 @@ class Service:
         self._outbox = outbox
         self._engine = engine
         self._settings = settings
-        self._agents = agents
         self._grace_seconds = grace_seconds
         self._requests = requests
-        self._settling = Settling(settings)
-        self._ignored: dict[Path, str] = {}
-        self._not_claimed: dict[Path, str] = {}
-        self._inbox_lost = False
+        self._intake = Intake(inbox, outbox, engine, settings=settings, agents=agents)
         self._look = anyio.Event()
         self.stop = anyio.Event()
 
@@ -63,7 +61,7 @@ class Service:
             if not once:
                 tasks.start_soon(self._watch)
             await self._until_stopped(self._recover)
-            await self._until_stopped(self._take_in_once if once else self._take_in)
+            await self._until_stopped(self._intake.take_in_once if once else self._take_in)
             await self._drain()
             tasks.cancel_scope.cancel()
 
@@ -73,7 +71,7 @@ class Service:
 
         async def claim_all() -> None:
             for path, agent in files:
-                outcome = await self._claim(path, agent, keep=True)
+                outcome = await self._intake.claim(path, agent, keep=True)
                 if not isinstance(outcome, NotClaimed):
                     names.append(outcome.job.name)
 
@@ -105,6 +103,9 @@ class Service:
     async def _listen_for_signals(
         self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
+        if sys.platform == "win32":  # asyncio has no signal handlers there: Ctrl-C cancels everything at once
+            task_status.started()
+            return
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             async for number in signals:
@@ -164,7 +165,7 @@ class Service:
                     continue
                 record = job.record()
                 deaths = record.charged if record.running and not record.progressed else 0
-            except (OSError, ValueError, KeyError) as error:  # the engine says what is wrong with it
+            except (OSError, ValueError, KeyError, TraceDamaged) as error:  # the engine says what is wrong with it
                 log.warning("job.unreadable", job=job.name, error=str(error))
             (suspects.append((deaths, job)) if deaths else others.append(job))
         return [job for _, job in sorted(suspects, key=lambda one: one[0])], others
@@ -178,28 +179,8 @@ class Service:
         while True:
             self._look = anyio.Event()
             await self._grant_requests()
-            wait = await self._take_ready(await self._listing())
-            with anyio.move_on_after(min(wait or self._settings.rescan_seconds, self._settings.rescan_seconds)):
+            with anyio.move_on_after(await self._intake.take_in()):
                 await self._look.wait()
-
-    async def _take_in_once(self) -> None:
-        """Take what is there now; a file that never rests is left after the time an unfinished PDF is given."""
-        first = {seen.path for seen in (await self._listing()).files}
-        patience = self._settings.settle_seconds + self._settings.unfinished_pdf_seconds + 1
-        progress_at = anyio.current_time()
-        while first and self._engine.host_lost is None:
-            wait = await self._take_ready(await self._listing(), only=first)
-            left = first & {seen.path for seen in (await self._listing()).files}
-            if left != first:
-                first, progress_at = left, anyio.current_time()
-            if not first or anyio.current_time() - progress_at > patience:
-                break
-            await anyio.sleep(min(wait or self._settings.rescan_seconds, self._settings.rescan_seconds))
-        lost = self._engine.host_lost
-        reason = lost.message if lost else "it keeps changing or cannot be taken"
-        for path in first:
-            log.warning("file.left", path=str(path), reason=reason)
-        await self._engine.drained()
 
     async def _grant_requests(self) -> None:
         """Try again the finished jobs that another process asked for."""
@@ -208,7 +189,7 @@ class Service:
                 await self.reopen(request.job, fresh=request.fresh)
                 await anyio.to_thread.run_sync(self._requests.done, request)
         except (OSError, StorageFault) as error:
-            if not self._engine.storage_failed(_INTAKE, error):
+            if not self._engine.storage_failed(_REQUESTS, error):
                 log.error("request.left", error=str(error), will="try again")
 
     async def reopen(self, name: str, *, fresh: bool) -> bool:
@@ -235,95 +216,3 @@ class Service:
             if not submitted:
                 self._engine.give_back_room()
         return True
-
-    async def _listing(self) -> Listing:
-        try:
-            listing = await anyio.to_thread.run_sync(list_inbox, self._inbox, self._agents)
-        except OSError as error:
-            if not self._inbox_lost:
-                log.error("inbox.lost", folder=str(self._inbox), error=error.strerror, hint="make the folder readable")
-            self._inbox_lost = True
-            return Listing()
-        if self._inbox_lost:
-            log.info("inbox.found", folder=str(self._inbox))
-        self._inbox_lost = False
-        self._tell_ignored(listing.ignored)
-        return listing
-
-    def _tell_ignored(self, ignored: Collection[Ignored]) -> None:
-        now = {one.path: one.reason for one in ignored}
-        for path, reason in now.items():
-            if self._ignored.get(path) != reason:
-                log.warning("file.ignored", path=str(path), reason=reason)
-        self._ignored = now
-
-    async def _take_ready(self, listing: Listing, *, only: Collection[Path] | None = None) -> float | None:
-        """Claim what has rested; return in how many seconds another look may find more."""
-        files = [seen for seen in listing.files if only is None or seen.path in only]
-        decision = self._settling.observe(files, now=anyio.current_time())
-        self._not_claimed = {seen.path: why for seen in files if (why := self._not_claimed.get(seen.path))}
-        if self._engine.storage.is_lost_to_others(_INTAKE):
-            return None
-        for seen in decision.ready:
-            if not await self._take(seen):
-                return None
-        return decision.look_again_seconds
-
-    async def _take(self, seen: Seen) -> bool:
-        """Claim one file; say whether the disk allows to take the next."""
-        try:
-            outcome = await self._claim(seen.path, seen.agent)
-        except (OSError, StorageFault) as error:
-            if self._engine.storage_failed(_INTAKE, error):
-                return False
-            outcome = NotClaimed(str(error))
-            self._tell_not_claimed(seen.path, outcome)
-        else:
-            self._engine.storage.worked(_INTAKE)
-        if isinstance(outcome, NotClaimed):
-            self._settling.forget(seen.path)
-        return True
-
-    async def _claim(self, path: Path, agent: str, *, keep: bool = False) -> ClaimOutcome:
-        """Claim one file and submit its job; the place in the engine is taken first, so nothing piles up."""
-        await self._engine.room()
-        submitted = False
-        try:
-            with anyio.CancelScope(shield=True):  # a claim is seconds at most, and never left half done
-                outcome = await anyio.to_thread.run_sync(lambda: self._outbox.claim(path, agent, keep=keep))
-                submitted = self._submit(path, outcome)
-        finally:
-            if not submitted:
-                self._engine.give_back_room()
-        return outcome
-
-    def _submit(self, path: Path, outcome: ClaimOutcome) -> bool:
-        match outcome:
-            case Claimed(job):
-                log.info("job.claimed", job=job.name, name=path.name)
-                self._engine.submit(job)
-                return True
-            case Duplicate(job, reopened):
-                log.info("file.duplicate", name=path.name, job=job.name, status=job.state.value, reopened=reopened)
-                if reopened:
-                    self._engine.submit(job)
-                return reopened
-            case NotClaimed():
-                self._tell_not_claimed(path, outcome)
-        return False
-
-    def _tell_not_claimed(self, path: Path, outcome: NotClaimed) -> None:
-        """Say once why a file stays; it is tried again at every look."""
-        if self._not_claimed.get(path) != outcome.reason:
-            log.warning("file.not_claimed", path=str(path), reason=outcome.reason, will="try again")
-        self._not_claimed[path] = outcome.reason
-
-
-def check_folders(inbox: Path, outbox: Path) -> str | None:
-    """Say what is wrong with a pair of folders, or None."""
-    inner, outer = inbox.resolve(), outbox.resolve()
-    if inner == outer:
-        return f"inbox and outbox are the same folder: {inner}"
-    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
-        return f"one folder lies inside the other: {inner} and {outer}"
-    return None

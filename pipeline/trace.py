@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from pipeline.disk import Disk
+from pipeline.errors import TraceDamaged
 
 TRACE_FORMAT = "invoice-pipeline/trace/1"
 TRACE_NAME = "trace.jsonl"
@@ -23,7 +24,13 @@ Event = dict[str, Any]
 
 def utc_now() -> str:
     """Return the time in UTC as ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_in(0)
+
+
+def utc_in(seconds: float) -> str:
+    """Return the time in so many seconds, in the same form."""
+    moment = datetime.now(UTC) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def event(name: str, /, **fields: Any) -> Event:
@@ -62,14 +69,27 @@ class Trace:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """Yield the events of a trace file, passing over a torn last line."""
+    """Yield the events of a trace file, passing over a torn last line.
+
+    Raises TraceDamaged for any other line that is no event.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return
-    for line in data.split(b"\n")[:-1]:
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
         if line:
-            yield json.loads(line)
+            yield _event_in(line, path, number)
+
+
+def _event_in(line: bytes, path: Path, number: int) -> Event:
+    try:
+        one: Event = json.loads(line)
+        one["event"], one["at"]
+    except (ValueError, TypeError, KeyError) as error:
+        hint = "restore the file from a backup, or move the job's source back into the inbox"
+        raise TraceDamaged(f"{path}: line {number} is no event", hint=hint) from error
+    return one
 
 
 def _line(one: Event) -> bytes:

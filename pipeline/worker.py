@@ -1,9 +1,13 @@
-"""One job from its document to its outcome: read, let the agent work, hold what it found against the document."""
+"""One job from its document to its outcome: read, let the agent work, hold what it found against the document.
+
+An e-invoice needs no agent: its values are read by code, and no model server has to be there.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import anyio.to_thread
@@ -22,9 +26,12 @@ from pipeline.agent import (
 from pipeline.agents import AgentSettings
 from pipeline.document.model import Document, Page
 from pipeline.document.reader import DocumentReader
+from pipeline.document.refusal import Reason, refusal
+from pipeline.einvoices import read_einvoice, store_einvoice
 from pipeline.errors import DocumentError, JobNotFound, OutputFault
 from pipeline.invoice.model import Finding, Invoice, Kind, Severity
 from pipeline.invoice.store import InvoiceStore
+from pipeline.invoice.verify import Verified
 from pipeline.job import Claim, State
 from pipeline.journal import Journal
 from pipeline.llm.protocol import JsonObject, Model
@@ -48,23 +55,16 @@ class Worker:
         """Return the job's outcome; errors of document, model and session pass through to the engine."""
         settings = self._agent(claim.agent)
         document = await self._read(job, claim, steps)
-        actions = ActionRegistry(tags=settings.tags or None, tool_names=settings.tools or None)
-        language = FunctionCallingLanguage()
-        task = document_task(settings, document)
-        prefix = session_prefix(language, settings, actions, task)
-        agent = Agent(
-            settings.session_goals(),
-            actions,
-            self._model,
-            language=language,
-            limits=settings.limits,
-            completion=settings.step_completion(),
-        )
-        context = self._context(settings, document, claim, steps, prefix)
-        ended = await agent.run(task, context=context, steps=steps)
         if settings.result == "answer":
-            return answer_outcome(ended, document)
-        return await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
+            return answer_outcome(await self._session(settings, document, claim, steps), document)
+        found = await read_einvoice(document)
+        if found.verified is not None:
+            outcome = verified_outcome(found.verified, document)
+            await store_einvoice(found.verified, claim, status=outcome.status, store=self._store, steps=steps)
+            return outcome
+        ended = await self._session(settings, document, claim, steps)
+        outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
+        return replace(outcome, findings=(*outcome.findings, *(one.to_json() for one in found.findings)))
 
     def prompts_version(self, agent: str) -> str:
         """Return 12 hex digits over everything that is said to the model for this agent."""
@@ -86,6 +86,27 @@ class Worker:
             return (await self._reader.read(source, name=claim.name)).to_json()
 
         return Document.from_json(await steps.run("document", {"sha256": claim.sha256}, read))
+
+    async def _session(
+        self, settings: AgentSettings, document: Document, claim: Claim, steps: Journal
+    ) -> SessionOutcome:
+        if not document.text.strip():
+            # A scan that was read for the sake of its e-invoice, of which nothing came.
+            raise refusal(Reason.NO_TEXT, document.name)
+        actions = ActionRegistry(tags=settings.tags or None, tool_names=settings.tools or None)
+        language = FunctionCallingLanguage()
+        task = document_task(settings, document)
+        agent = Agent(
+            settings.session_goals(),
+            actions,
+            self._model,
+            language=language,
+            limits=settings.limits,
+            completion=settings.step_completion(),
+        )
+        prefix = session_prefix(language, settings, actions, task)
+        context = self._context(settings, document, claim, steps, prefix)
+        return await agent.run(task, context=context, steps=steps)
 
     def _context(
         self,
@@ -151,9 +172,14 @@ def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document
             answer=ended.result if isinstance(ended.result, str) else None,
             findings=(*(one.to_json() for one in verified.findings), *_notices(document)),
         )
-    findings = [*verified.findings, *_not_stored(state)]
+    return verified_outcome(verified, document, also=_not_stored(state))
+
+
+def verified_outcome(verified: Verified, document: Document, *, also: Sequence[Finding] = ()) -> Outcome:
+    """Return the outcome of an invoice; every error among its findings, and among those `also` told of, is reviewed."""
+    findings = (*verified.findings, *also)
     whole = not any(notice.gap for notice in document.notices)
-    clean = whole and not verified.needs_review and invoices.STORED in state
+    clean = whole and not any(finding.severity is Severity.ERROR for finding in findings)
     return Outcome(
         State.DONE if clean else State.REVIEW,
         kind=verified.kind.value,

@@ -41,10 +41,11 @@ class Plan:
     kills: int = 200
     seed: int = 1
     files: int = 0  # 0: two for each kill
-    shortest_life_seconds: float = 0.6
-    longest_life_seconds: float = 5.5
+    early_share: float = 0.2  # kills during start-up; the others come when the daemon is at work
+    longest_start_seconds: float = 20.0
+    longest_work_seconds: float = 2.5
     delay_seconds: float = 0.05
-    time_limit_seconds: float = 1200.0
+    time_limit_seconds: float = 900.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Report:
     doubled_records: int
     model_calls: int
     repeated_calls: int
-    most_repeats_per_kill: float
+    repeated_calls_per_kill: float
     left_in_inbox: int
     died_attempts_most: int
     seconds: float
@@ -77,19 +78,39 @@ class Daemon:
     """Run `pipeline serve` as a child of ours."""
 
     def __init__(
-        self, folder: Path, base_url: str, log: IO[bytes], *, options: tuple[str, ...] = (), script: Path | None = None
+        self,
+        folder: Path,
+        base_url: str,
+        log: IO[bytes],
+        *,
+        script: Path | None = None,
+        settings: str = "",
     ) -> None:
         self.log_path = Path(log.name)
+        self._log_starts = self.log_path.stat().st_size
+        self._folder = folder
         config = folder / "config"
         if not config.exists():
             shutil.copytree(ROOT / "config", config)
-            (config / "pipeline.toml").write_text(_SETTINGS, encoding="utf-8")
+            (config / "pipeline.toml").write_text(_SETTINGS + settings, encoding="utf-8")
         where = ("--inbox", str(folder / "inbox"), "--outbox", str(folder / "outbox"), "--base-url", base_url)
         program = [str(script)] if script else ["-m", "pipeline"]
-        command = [sys.executable, *program, "serve", *where, "--log-format", "json", *options]
+        command = [sys.executable, *program, "serve", *where, "--log-format", "json"]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=_environment(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
+
+    def told(self) -> bytes:
+        """Return what this daemon has logged so far."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_starts)
+            return log.read()
+
+    def is_idle(self) -> bool:
+        """Say whether nothing waits and nothing is in work."""
+        working = self._folder / "outbox" / "working"
+        waiting = [path for path in (self._folder / "inbox").iterdir() if path.is_file()]
+        return working.is_dir() and not waiting and not any(working.iterdir())
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -144,15 +165,16 @@ def run(plan: Plan, folder: Path) -> Report:
         daemon = Daemon(folder, base_url, log)
         try:
             while kills < plan.kills and time.monotonic() - started < plan.time_limit_seconds:
-                life = chance.uniform(plan.shortest_life_seconds, plan.longest_life_seconds)
                 share = files.total / plan.kills
-                _live(daemon, life, files, share)
+                if chance.random() >= plan.early_share:
+                    _until_at_work(daemon, limit_seconds=plan.longest_start_seconds)
+                _live(daemon, chance.uniform(0, plan.longest_work_seconds), files, share)
                 kills_at_work += any((folder / "outbox" / "working").glob("*/trace.jsonl"))
                 daemon.kill()
                 kills += 1
                 daemon = Daemon(folder, base_url, log)
             files.drop_all()
-            _until_worked_off(folder, daemon, limit_seconds=120)
+            _until_worked_off(daemon, limit_seconds=120)
             daemon.stop()
         finally:
             daemon.end()
@@ -208,11 +230,19 @@ def _live(daemon: Daemon, seconds: float, files: _Files, share: float) -> None:
         time.sleep(min(0.2, left))
 
 
-def _until_worked_off(folder: Path, daemon: Daemon, *, limit_seconds: float) -> None:
+def _until_at_work(daemon: Daemon, *, limit_seconds: float) -> None:
+    """Wait until the daemon's session has found its host, or there is nothing for it to do."""
+    ends = time.monotonic() + limit_seconds
+    while time.monotonic() < ends and b"host.found" not in daemon.told() and daemon.process.poll() is None:
+        time.sleep(0.02)
+        if daemon.is_idle():
+            return
+
+
+def _until_worked_off(daemon: Daemon, *, limit_seconds: float) -> None:
     ends = time.monotonic() + limit_seconds
     while time.monotonic() < ends and daemon.process.poll() is None:
-        waiting = [path for path in (folder / "inbox").iterdir() if path.is_file()]
-        if not waiting and not any((folder / "outbox" / "working").iterdir()):
+        if daemon.is_idle():
             return
         time.sleep(0.2)
 
@@ -240,7 +270,7 @@ def _report(
         doubled_records=sum(count > 1 for count in numbers.values()),
         model_calls=calls.total(),
         repeated_calls=calls.total() - len(calls),
-        most_repeats_per_kill=round((calls.total() - len(calls)) / max(kills, 1), 3),
+        repeated_calls_per_kill=round((calls.total() - len(calls)) / max(kills, 1), 3),
         left_in_inbox=len(waiting),
         died_attempts_most=max((_attempts(path) for path in outbox.glob("*/*/trace.jsonl")), default=0) - 1,
         seconds=round(seconds, 1),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
+from einvoice_files import Facts, Item, attach, cii, ubl
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
@@ -559,6 +560,98 @@ def catering_invoice_with_a_hole() -> bytes:
     return whole[:400] + whole[-60:]
 
 
+def facts_of(bill: Bill, *, due: str, vendor: tuple[str, str, str, str], vat_id: str, iban: str, buyer: str) -> Facts:
+    """Return what an e-invoice says of a bill with one tax rate; a vendor is name, street, postcode and city."""
+    name, street, postcode, city = vendor
+    return Facts(
+        number=bill.number,
+        date=bill.date,
+        due=due,
+        currency=bill.currency,
+        net=str(bill.net),
+        tax=str(bill.tax),
+        total=str(bill.total),
+        rate=bill.lines[0].rate,
+        vendor=name,
+        street=street,
+        postcode=postcode,
+        city=city,
+        vat_id=vat_id,
+        iban=iban,
+        buyer=buyer,
+        lines=tuple(Item(line.description, line.quantity, line.unit_price, str(line.total)) for line in bill.lines),
+    )
+
+
+SAILMAKER = Bill(
+    "2025-0417",
+    "2025-09-02",
+    "EUR",
+    (
+        Line("Großsegel, Reparatur der Lieken", "1", "340.00", "19"),
+        Line("UV-Schutz für Rollgenua, neu", "1", "265.50", "19"),
+        Line("Segelsack nach Maß", "2", "48.25", "19"),
+    ),
+)
+
+
+def sailmaker_invoice() -> bytes:
+    """A page for people with the same invoice as XML inside it: Factur-X, also known as ZUGFeRD."""
+    sheet = Sheet()
+    sheet.at(56, 70, "Segelmacherei Windholz GmbH", size=16, bold=True)
+    sheet.block(56, 88, ["Hafenkai 9 · 18439 Stralsund", "USt-IdNr. DE136695976"])
+    sheet.block(56, 150, ["Yachtcharter Boddenblick KG", "Am Bollwerk 21", "17438 Wolgast"])
+    sheet.at(56, 240, "Rechnung", size=16, bold=True)
+    sheet.row(262, [(56, "Rechnungsnummer:", False), (170, SAILMAKER.number, False)])
+    sheet.row(276, [(56, "Rechnungsdatum:", False), (170, "02.09.2025", False)])
+    heads = [(56.0, "Leistung", False), (330.0, "Menge", True), (430.0, "Einzelpreis", True)]
+    sheet.row(320, [*heads, (539, "Gesamt EUR", True)], bold=True)
+    sheet.rule(326)
+    y = 342.0
+    for line in SAILMAKER.lines:
+        cells = [(56.0, line.description, False), (330.0, line.quantity, True)]
+        sheet.row(y, [*cells, (430, german(line.unit_price), True), (539, german(line.total), True)])
+        y += 18
+    sheet.rule(y - 8)
+    sheet.row(y + 10, [(300, "Summe netto", False), (539, german(SAILMAKER.net), True)])
+    sheet.row(y + 26, [(300, "zzgl. 19 % MwSt.", False), (539, german(SAILMAKER.tax), True)])
+    sheet.row(y + 46, [(300, "Rechnungsbetrag", False), (539, german(SAILMAKER.total) + " EUR", True)], bold=True)
+    sheet.at(56, y + 90, "Zahlbar bis 16.09.2025 auf IBAN DE75 5121 0800 1245 1261 99.")
+    facts = facts_of(
+        SAILMAKER,
+        due="2025-09-16",
+        vendor=("Segelmacherei Windholz GmbH", "Hafenkai 9", "18439", "Stralsund"),
+        vat_id="DE136695976",
+        iban="DE75512108001245126199",
+        buyer="Yachtcharter Boddenblick KG",
+    )
+    return attach(sheet.finish(), ("factur-x.xml", cii(facts)))
+
+
+NURSERY = Bill(
+    "RG-7731",
+    "2025-10-14",
+    "EUR",
+    (
+        Line("Winterlinde, Hochstamm 18-20", "12", "289.00", "7"),
+        Line("Baumpfahl mit Gurt", "12", "31.40", "7"),
+    ),
+)
+
+
+def nursery_invoice() -> bytes:
+    """An invoice to a public buyer, which is XML and nothing else: XRechnung."""
+    facts = facts_of(
+        NURSERY,
+        due="2025-11-13",
+        vendor=("Baumschule Lindenhof eG", "Feldweg 3", "26160", "Bad Zwischenahn"),
+        vat_id="DE136695976",
+        iban="DE02120300000000202051",
+        buyer="Stadt Altenrode, Grünflächenamt",
+    )
+    return ubl(facts).encode()
+
+
 def newsletter() -> bytes:
     """No invoice at all, although it speaks of money."""
     sheet = Sheet()
@@ -607,6 +700,8 @@ SAMPLES = (
     Sample("brueckner-werkzeug-juli.pdf", tools_invoice, TOOLS),
     Sample("boulangerie-verveine-fevrier.pdf", bakery_invoice, BAKERY),
     Sample("firnblick-reinigung-juli.pdf", cleaning_invoice, CLEANING),
+    Sample("windholz-segelreparatur.pdf", sailmaker_invoice, SAILMAKER),
+    Sample("baumschule-lindenhof-xrechnung.xml", nursery_invoice, NURSERY),
     Sample("larkfield-translations-19.pdf", translation_invoice, TRANSLATION),
     Sample("copper-kettle-receipt.txt", receipt, RECEIPT),
     Sample("kettenglueck-lastenrad.txt", bikes_invoice, BIKES),

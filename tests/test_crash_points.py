@@ -49,7 +49,9 @@ def summary() -> Iterator[list[str]]:
 
 
 def _marked(scenario: Scenario, fault: Fault) -> object:
-    quick = scenario is DONE or (scenario is APART and fault in (Fault.BEFORE, Fault.TORN))
+    quick = (scenario is DONE and fault in (Fault.ERROR, Fault.TORN, Fault.BEFORE)) or (
+        scenario is APART and fault is Fault.TORN
+    )
     marks = () if quick else pytest.mark.slow
     return pytest.param(scenario, fault, id=f"{scenario.name}-{fault.value}", marks=marks)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault
+from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault, RequestRefused
 from pipeline.llm.faults import Break, Failure, FaultKind, classify, server_words, to_error
 
 HOST, JOB, OVERFLOW, OUTPUT, SETUP = FaultKind
@@ -158,7 +158,7 @@ def test_without_an_answer_the_way_it_broke_decides(how: Break, kind: FaultKind)
         (SETUP, ModelSetupFault),
         (OVERFLOW, ContextOverflow),
         (OUTPUT, OutputFault),
-        (JOB, ModelError),
+        (JOB, RequestRefused),
     ],
 )
 def test_each_kind_has_its_error(kind: FaultKind, error: type[ModelError]) -> None:

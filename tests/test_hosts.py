@@ -10,9 +10,17 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from pipeline.errors import ConfigError, ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault
+from pipeline.errors import (
+    ConfigError,
+    ContextOverflow,
+    HostFault,
+    ModelError,
+    ModelSetupFault,
+    OutputFault,
+    RequestRefused,
+)
 from pipeline.llm.discovery import HostFacts, ModelFacts
-from pipeline.llm.hosts import HostedModel, HostPool, HostSettings, HostState, HostStatus, host_from
+from pipeline.llm.hosts import HostedModel, HostSettings, HostState, HostStatus, host_from
 from pipeline.llm.protocol import ModelReply, ModelRequest, Usage
 
 URL = "http://localhost:1234/v1"
@@ -108,13 +116,14 @@ async def test_one_warm_up_comes_before_the_fan_out() -> None:
 
 
 async def test_a_host_gets_as_many_calls_as_it_has_slots() -> None:
-    """The slots come from the host, or from the setting where there is one."""
-    told, set_ = FakeServer(before_answer=anyio.wait_all_tasks_blocked), FakeServer()
-    set_.before_answer = anyio.wait_all_tasks_blocked
-    await ask_many(hosted(told), 8)
-    await ask_many(hosted(set_, slots=3), 8)
+    """The slots come from the host, or from the setting where there is one; a quarter more may wait inside the host."""
+    found = []
+    for settings in ({"queue_ahead": 0}, {"queue_ahead": 0, "slots": 3}, {}, {"slots": 8}, {"slots": 1}):
+        server = FakeServer(before_answer=anyio.wait_all_tasks_blocked)
+        await ask_many(hosted(server, **settings), 12)
+        found.append(server.most_running)
 
-    assert (told.most_running, set_.most_running) == (2, 3)
+    assert found == [2, 3, 3, 10, 1]
 
 
 async def test_calls_are_admitted_by_tokens() -> None:
@@ -172,13 +181,31 @@ async def test_a_request_that_succeeds_on_a_retry_is_a_success() -> None:
     assert await hosted(server).complete(request()) == FINE
 
 
-@pytest.mark.parametrize("error", [OutputFault("empty"), ModelError("no images")])
-async def test_faults_of_the_request_pass_at_once(error: ModelError) -> None:
-    """What is no fault of the host is raised after one request."""
-    server = FakeServer(outcomes=[error])
-    with pytest.raises(type(error)):
+async def test_a_refusal_of_the_request_passes_at_once() -> None:
+    """What the host would refuse again is raised after one request."""
+    server = FakeServer(outcomes=[RequestRefused("no images")])
+    with pytest.raises(RequestRefused):
         await hosted(server).complete(request())
     assert server.asked == 1
+
+
+async def test_an_answer_that_holds_no_reply_is_asked_for_again() -> None:
+    """A success without a reply costs another sending; after the retries it is the request's fault."""
+    server = FakeServer(outcomes=[OutputFault("no reply"), FINE])
+    assert await hosted(server).complete(request()) == FINE
+
+    hopeless = FakeServer(outcomes=[OutputFault("no reply")])
+    with pytest.raises(OutputFault, match="no reply"):
+        await hosted(hopeless, fault_retries=2).complete(request())
+    assert hopeless.asked == 3
+
+
+async def test_a_host_is_given_the_time_it_asks_for() -> None:
+    """After a `Retry-After` the request is sent again no sooner, however short the usual pause."""
+    server = FakeServer(outcomes=[HostFault("busy", retry_after_seconds=0.1), FINE])
+    started = anyio.current_time()
+    assert await hosted(server).complete(request()) == FINE
+    assert anyio.current_time() - started >= 0.1
 
 
 async def test_a_refusal_is_waited_out_and_shown() -> None:
@@ -336,6 +363,13 @@ async def test_an_overflow_with_sizes_is_final() -> None:
     assert "--context-length 11264" in caught.value.hint
 
 
+async def test_an_overflow_whose_sizes_fit_was_that_of_all_calls() -> None:
+    """A request that fits by the server's own numbers is sent once more, with the host to itself."""
+    server = FakeServer(outcomes=[ContextOverflow("full", prompt_tokens=900, context_tokens=4096), FINE])
+    assert await hosted(server).complete(request()) == FINE
+    assert server.asked == 2
+
+
 async def test_an_empty_reply_to_a_full_context_is_an_overflow() -> None:
     """Success without a word, while the prompt fills the context, is the overflow it hides."""
     server = FakeServer(outcomes=[ModelReply(usage=Usage(prompt_tokens=4090))])
@@ -394,29 +428,6 @@ async def test_the_state_counts_calls_and_tokens() -> None:
 
     assert (host.state.status, host.state.calls, host.state.usage) == (HostStatus.UP, 3, Usage(300, 30))
     assert (host.state.in_flight, host.state.waiting) == (0, 0)
-
-
-async def test_a_pool_spreads_sessions_over_healthy_hosts() -> None:
-    """A session gets the host with the least to do for its slots, and a host that is away only as a last resort."""
-    large, small, away = (hosted(FakeServer(), slots=count) for count in (4, 1, 8))
-    away._state = replace(away.state, status=HostStatus.DOWN)
-    large._state, small._state = replace(large.state, slots=4), replace(small.state, slots=1)
-    pool = HostPool([large, small, away])
-
-    async with pool.session() as first, pool.session() as second, pool.session() as third:
-        assert [first, second, third] == [large, small, large]
-    assert [state.status for state in pool.states][-1] is HostStatus.DOWN
-
-
-async def test_closing_a_pool_closes_its_hosts() -> None:
-    """Every host that was connected is closed, and one that never was is left alone."""
-    used, unused = FakeServer(), FakeServer()
-    pool = HostPool([hosted(used), hosted(unused)])
-    async with pool.session() as host:
-        await host.ready()
-    await pool.aclose()
-
-    assert (used.closed, unused.closed) == (1, 0)
 
 
 def test_settings_of_a_public_host_are_refused_before_anything_is_sent() -> None:

@@ -12,7 +12,15 @@ import anyio
 import pytest
 from wire_stub import WireStub, completion, hangs, hangs_up, says, wire_stub
 
-from pipeline.errors import ConfigError, ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault
+from pipeline.errors import (
+    ConfigError,
+    ContextOverflow,
+    HostFault,
+    ModelError,
+    ModelSetupFault,
+    OutputFault,
+    RequestRefused,
+)
 from pipeline.llm.hosts import HostedModel, HostSettings, HostStatus, host_from
 from pipeline.llm.lm_studio import EndpointSettings, LMStudioModel
 from pipeline.llm.protocol import ModelRequest, ToolCall, Usage
@@ -144,7 +152,8 @@ NO_KEY = {"type": "invalid_request", "code": "invalid_api_key", "message": "An L
         (says({"error": "No models loaded. Please load a model"}, status=400), HostFault, "No models loaded"),
         (says({"error": {"message": "The model has crashed (Exit code: 6)"}}, status=400), HostFault, "crashed"),
         (says({"error": {"message": "Compute error."}}), HostFault, "Compute error"),
-        (says({"error": "Compute error."}), HostFault, "Error in response object"),
+        (says({"error": "Compute error."}), HostFault, "says: Compute error."),
+        (says({"error": "Context size has been exceeded."}), ContextOverflow, "exceeded"),
         (says({"error": "busy"}, status=429, headers={"Retry-After": "7"}), HostFault, "HTTP 429: busy"),
         (says({"error": {"message": "Loading model"}}, status=503), HostFault, "Loading model"),
         (says({"error": {"message": "whatever"}}, status=500), HostFault, "HTTP 500: whatever"),
@@ -156,7 +165,7 @@ NO_KEY = {"type": "invalid_request", "code": "invalid_api_key", "message": "An L
         (says({"error": LLAMA_OVERFLOW}, status=400), ContextOverflow, "too large"),
         (says({"error": NOT_FOUND}, status=404), ModelSetupFault, "not found"),
         (says({"error": NO_KEY}, status=401), ModelSetupFault, "API token is required"),
-        (says({"error": "Model does not support images."}, status=400), ModelError, "images"),
+        (says({"error": "Model does not support images."}, status=400), RequestRefused, "images"),
         (says({"object": "chat.completion", "model": "m", "choices": []}), OutputFault, "without a reply"),
     ],
 )
@@ -172,6 +181,16 @@ async def test_every_fault_is_translated_and_no_request_is_repeated(
     assert type(caught.value) is expected
     assert words in caught.value.message
     assert stub.count(CHAT) == 1
+
+
+async def test_the_time_a_server_asks_for_reaches_the_error() -> None:
+    """A `Retry-After` header is handed on, though litellm drops it."""
+    async with stub_and_model() as (stub, model):
+        stub.on(CHAT, says({"error": "busy"}, status=429, headers={"Retry-After": "7"}))
+        with pytest.raises(HostFault) as caught:
+            await model.complete(PLAIN)
+
+    assert caught.value.retry_after_seconds == 7
 
 
 @pytest.mark.parametrize("body", [OVERFLOW, LLAMA_OVERFLOW])

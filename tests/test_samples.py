@@ -32,7 +32,7 @@ def flat(name: str) -> str:
 
 def test_the_folder_holds_the_samples_and_their_truth() -> None:
     """What is shipped is what the generator makes, file for file."""
-    files = {path.name for path in FOLDER.iterdir() if path.suffix in {".pdf", ".txt"}}
+    files = {path.name for path in FOLDER.iterdir() if path.suffix in {".pdf", ".txt", ".xml"}}
     assert files == {sample.name for sample in SAMPLES} == set(TRUTH)
     assert {sample.name: sample.expected() for sample in SAMPLES} == TRUTH
 
@@ -44,6 +44,7 @@ def test_making_a_sample_again_gives_the_same_document(sample: Sample, tmp_path:
     again.write_bytes(sample.make())
     if TRUTH[sample.name]["state"] != "failed":
         assert parse(again).pages == parse(FOLDER / sample.name).pages
+        assert parse(again).attachments == parse(FOLDER / sample.name).attachments
     assert sample.make() == sample.make()
 
 
@@ -60,6 +61,7 @@ def dates(iso: str) -> set[str]:
     day = date.fromisoformat(iso)
     german_months = {6: "Juni"}
     return {
+        iso,
         f"{day:%d.%m.%Y}",
         f"{day:%d/%m/%Y}",
         f"{day:%m/%d/%Y}",
@@ -70,7 +72,7 @@ def dates(iso: str) -> set[str]:
 
 def amounts(value: str) -> set[str]:
     english = f"{Decimal(value):,.2f}"
-    return {english, *(english.translate(str.maketrans(",.", marks)) for marks in (".,", " ,", "'."))}
+    return {value, english, *(english.translate(str.maketrans(",.", marks)) for marks in (".,", " ,", "'."))}
 
 
 @pytest.mark.parametrize("sample", [sample for sample in SAMPLES if sample.bill], ids=lambda sample: sample.name)
@@ -105,10 +107,12 @@ def test_the_duplicate_has_the_same_bytes_under_another_name() -> None:
 
 
 def test_the_samples_show_what_the_demo_is_to_show() -> None:
-    """Several currencies, kinds and outcomes, one document of two pages."""
+    """Several currencies, kinds and outcomes, two e-invoices, one document of two pages."""
     truths = TRUTH.values()
     assert len(TRUTH) >= 12
     assert {truth["currency"] for truth in truths if truth["currency"]} >= {"EUR", "GBP", "USD", "CHF"}
     assert {truth["kind"] for truth in truths} >= {"invoice", "credit_note", "other"}
     assert {truth["state"] for truth in truths} == {"done", "review", "failed"}
+    assert {Path(name).suffix for name in TRUTH} == {".pdf", ".txt", ".xml"}
+    assert sum(bool(parse(FOLDER / name).attachments) for name in READABLE) == 2
     assert max(len(parse(FOLDER / name).pages) for name in READABLE) == 2

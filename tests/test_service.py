@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from pipeline.agent.steps import Steps
+from pipeline.app import misplaced
 from pipeline.disk import Disk
 from pipeline.engine.files import FileEngine
 from pipeline.errors import HostFault, OutputFault
@@ -31,7 +32,7 @@ from pipeline.outbox import Claimed, JobFolder, Outbox
 from pipeline.requests import ReplayRequest, Requests
 from pipeline.result import Outcome
 from pipeline.retry import RetrySettings
-from pipeline.service import Service, check_folders
+from pipeline.service import Service
 from pipeline.trace import event
 
 AT_ONCE = IntakeSettings(settle_seconds=0, unfinished_pdf_seconds=0, rescan_seconds=0.02)
@@ -232,6 +233,7 @@ async def test_once_leaves_the_rest_where_it_is_when_the_host_is_away(place: Pla
     logs = await once(place.service(engine))
     assert engine.host_lost is not None
     assert place.outbox.count(State.FAILED) == 0
+    assert place.outbox.count(State.WORKING) <= 2
     assert place.outbox.count(State.WORKING) + len(place.left()) == 6
     assert len(told(logs, "file.left")) == len(place.left())
     place.body.during = None
@@ -577,5 +579,5 @@ def test_inbox_and_outbox_lie_beside_each_other(tmp_path: Path, inbox: str, outb
     """Results must not be taken for new files, by whatever path the folders are named."""
     (tmp_path / "in").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "in")
-    found = check_folders(tmp_path / inbox, tmp_path / outbox)
+    found = misplaced(tmp_path / inbox, tmp_path / outbox)
     assert (found is None) if problem is None else (found is not None and problem in found)

@@ -91,7 +91,7 @@ class FunctionCallingLanguage:
             *(_message(item, leading=False) for item in _latest(later, self._settings.memory_items)),
         )
         return Prompt(
-            messages=merge_same_role(told),
+            messages=_in_turns(merge_same_role(told)),
             tools=tuple(action.to_tool() for action in actions.get_actions()),
             metadata={"tool_choice": self._settings.tool_choice},
         )
@@ -130,6 +130,19 @@ class FunctionCallingLanguage:
         if left_out <= 0:
             return content
         return f"{content[: self._settings.observation_characters]}… ({left_out} more characters left out)"
+
+
+def _in_turns(messages: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
+    """Let the assistant have a turn between a tool's result and the user.
+
+    It said nothing there; but where a template tells results as the user's words, two users in a row are refused.
+    """
+    told: list[JsonObject] = []
+    for message in messages:
+        if told and told[-1]["role"] == "tool" and message["role"] == "user":
+            told.append(assistant_message("…"))
+        told.append(message)
+    return tuple(told)
 
 
 def _split(items: tuple[MemoryItem, ...]) -> tuple[tuple[MemoryItem, ...], tuple[MemoryItem, ...]]:

@@ -21,7 +21,7 @@ from pipeline.llm.standin import StandInServer, StandInSettings
 from pipeline.outbox import JobFolder
 
 _SAMPLES = "pipeline.demo_samples"
-_SUFFIXES = (".pdf", ".txt")
+_SUFFIXES = (".pdf", ".txt", ".xml")
 _TIME_LIMIT_SECONDS = 120.0
 
 
@@ -85,7 +85,7 @@ def _print_results(paths: list[Path], root: Path) -> None:
     print_results(results)
     screen.print(
         f"Every job has its folder below {root / 'outbox'}: the document, result.json, and trace.jsonl.\n"
-        "done: checked values. review: a person should look, the last column says why. failed: could not be read.\n"
+        "done: checked values. review: a person should look at what is named above. failed: no result, and why.\n"
         f"Look at one: pipeline show JOB --inbox {root / 'inbox'} --outbox {root / 'outbox'}\n"
         "The values were found by the stand-in's rules, not by a language model; with LM Studio: pipeline serve",
         highlight=False,

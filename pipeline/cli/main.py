@@ -5,6 +5,7 @@ Exit codes: 0 all went well, 1 something failed or needs a look, 2 nothing could
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -210,6 +211,9 @@ def _run(command: Callable[[], Awaitable[int]], settings: Settings | None, *, qu
             raise _meant(group) from group
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
+        finally:
+            # The model's client leaves so many objects that the interpreter's last collection takes seconds.
+            gc.freeze()
 
 
 def _meant(group: BaseExceptionGroup[BaseException]) -> BaseException:

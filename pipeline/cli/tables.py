@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -44,19 +45,22 @@ def progress_bar() -> Progress:
 
 def print_results(results: Sequence[dict[str, Any]]) -> None:
     """Print one row a result, and below what a person should look at."""
-    table = Table(header_style="bold")
-    table.add_column("state", no_wrap=True)
-    for name in ("file", "number", "date", "vendor"):
-        table.add_column(name, overflow="fold")
-    table.add_column("total", justify="right", no_wrap=True)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("state", no_wrap=True, min_width=6)
+    table.add_column("file", no_wrap=True, overflow="ellipsis")
+    table.add_column("number", no_wrap=True, overflow="ellipsis", min_width=12)
+    table.add_column("date", no_wrap=True, min_width=10)
+    table.add_column("vendor", no_wrap=True, overflow="ellipsis")
+    table.add_column("total", justify="right", no_wrap=True, min_width=12)
     for result in results:
         table.add_row(*_result_cells(result))
     screen.print(table)
     for result in results:
         note = what_to_look_at(result)
         if note:
-            name = escape(result["source"]["name"])
-            screen.print(f"{coloured(result['status'])} {name}: {escape(note)}", highlight=False, soft_wrap=True)
+            name = result["source"]["name"]
+            told = note if note.startswith(name) else f"{name}: {note}"
+            screen.print(f"{coloured(result['status'])} {escape(told)}", highlight=False, soft_wrap=True)
 
 
 def _result_cells(result: dict[str, Any]) -> list[str]:
@@ -80,8 +84,8 @@ def what_to_look_at(result: dict[str, Any]) -> str:
     errors = [one["message"] for one in result["findings"] if one["severity"] == "error"]
     more = f" (+{len(errors) - 1} more)" if len(errors) > 1 else ""
     if errors:
-        return errors[0][:_MAX_NOTE_CHARACTERS] + more
-    answer = result["answer"] or ""
+        return f"{errors[0][:_MAX_NOTE_CHARACTERS]}{more}"
+    answer = str(result["answer"] or "")
     return answer.partition("\n")[0][:_MAX_NOTE_CHARACTERS]
 
 

@@ -16,6 +16,8 @@ from pipeline.llm.discovery import probe
 
 log = structlog.get_logger()
 
+_MAY_BE_EINVOICES = frozenset({".pdf", ".xml"})
+
 
 async def serve_inbox(settings: Settings, *, once: bool) -> int:
     """Serve the inbox; return the exit code."""
@@ -24,12 +26,13 @@ async def serve_inbox(settings: Settings, *, once: bool) -> int:
         counts = app.engine.counts
         log.info("service.stopped", **{state.value: counts[state] for state in FINISHED})
         raise_if_host_lost(app)
-        return 1 if once and counts[State.FAILED] else 0
+        left = app.folders.outbox.count(State.WORKING)
+        return 1 if once and (counts[State.FAILED] or left) else 0
 
 
 async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, as_json: bool) -> int:
     """Work off the files; print their results; return the exit code."""
-    await require_host(settings)
+    await _require_host_for(files, settings)
     with progress_bar() as bar:
         task = bar.add_task("invoices", total=len(files))
 
@@ -52,6 +55,19 @@ async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, 
     if not as_json:
         notes.print(f"Results and traces: {app.folders.outbox.root}")
     return 1 if any(result["status"] == State.FAILED for result in results) or len(results) < len(files) else 0
+
+
+async def _require_host_for(files: tuple[Path, ...], settings: Settings) -> None:
+    """Go on without LM Studio where e-invoices may be among the files, which are read without it; but say so."""
+    try:
+        await require_host(settings)
+    except ConfigError as error:
+        if not any(path.suffix.lower() in _MAY_BE_EINVOICES for path in files):
+            raise
+        patience = settings.daemon.host_wait_seconds
+        notes.print(
+            f"{error.message}\nE-invoices are read without it; the others wait up to {patience:g} s.", markup=False
+        )
 
 
 async def require_host(settings: Settings) -> None:

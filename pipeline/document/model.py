@@ -29,8 +29,22 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """Hold the XML text of an e-invoice as it came with the file; `name` is for people and never used as a path.
+
+    The text is empty where the file names an e-invoice that could not be unpacked.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Document:
-    """Hold what was read from one file; `size` is in bytes."""
+    """Hold what was read from one file; `size` is in bytes.
+
+    `attachments` are the e-invoices embedded in a PDF, or the file itself where it is one.
+    """
 
     name: str
     sha256: str
@@ -38,6 +52,7 @@ class Document:
     media_type: str
     pages: tuple[Page, ...]
     notices: tuple[Notice, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def text(self) -> str:
@@ -53,4 +68,5 @@ class Document:
         """Rebuild a document from `to_json`."""
         pages = tuple(Page(**page) for page in data["pages"])
         notices = tuple(Notice(**notice) for notice in data["notices"])
-        return cls(**{**data, "pages": pages, "notices": notices})
+        attachments = tuple(Attachment(**attachment) for attachment in data.get("attachments", ()))
+        return cls(**{**data, "pages": pages, "notices": notices, "attachments": attachments})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.document.attachments import einvoice_text, without_embedded_files
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import Document, Notice, Page
+from pipeline.document.model import Attachment, Document, Notice, Page
 from pipeline.document.pdf import read_pdf
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.sniff import Content, Kind, sniff
@@ -24,11 +24,11 @@ def parse_file(path: Path, *, name: str, settings: ReadingSettings) -> Document:
         case Kind.PDF:
             read = _Read("application/pdf", *read_pdf(data, name=name, settings=settings))
         case Kind.XML:
-            text, notices = _without_attachments(content.text)
-            read = _Read("application/xml", *_read_text([text], notices, name=name, settings=settings))
+            read = _read_xml(content.text, name=name, settings=settings)
         case _:
             parts = content.text.split("\f")
-            read = _Read("text/plain", *_read_text(parts, (), name=name, settings=settings))
+            pages, notices = _read_text(parts, (), name=name, settings=settings)
+            read = _Read("text/plain", pages, notices, einvoice_text(name, content.text))
     return Document(
         name=name,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -36,6 +36,7 @@ def parse_file(path: Path, *, name: str, settings: ReadingSettings) -> Document:
         media_type=read.media_type,
         pages=read.pages,
         notices=(*_mislabelled(content, name), *read.notices),
+        attachments=read.attachments,
     )
 
 
@@ -43,9 +44,9 @@ class _Read(NamedTuple):
     media_type: str
     pages: tuple[Page, ...]
     notices: tuple[Notice, ...]
+    attachments: tuple[Attachment, ...] = ()
 
 
-_EMBEDDED_FILE = re.compile(r">[A-Za-z0-9+/=\s]{2000,}<")
 _KINDS_BY_SUFFIX = {".pdf": Kind.PDF, ".xml": Kind.XML, ".txt": Kind.TEXT}
 
 
@@ -91,16 +92,19 @@ def _mislabelled(content: Content, name: str) -> tuple[Notice, ...]:
     return (Notice(seen),)
 
 
-def _without_attachments(xml: str) -> tuple[str, tuple[Notice, ...]]:
-    """Leave embedded files out of the text: they are long, and no text."""
-    text, found = _EMBEDDED_FILE.subn(">(attached file)<", xml)
-    return text, (Notice(f"{found} attached files were left out of the text."),) if found else ()
+def _read_xml(xml: str, *, name: str, settings: ReadingSettings) -> _Read:
+    """Read XML as one page; an e-invoice may be longer than other text, for code reads it and no model has to."""
+    text, found = without_embedded_files(xml)
+    notices = (Notice(f"{found} attached files were left out of the text."),) if found else ()
+    attachments = einvoice_text(name, text)
+    room = settings.pdf_stream_bytes if attachments else settings.max_characters
+    return _Read("application/xml", *_read_text([text], notices, name=name, settings=settings, room=room), attachments)
 
 
 def _read_text(
-    parts: list[str], notices: tuple[Notice, ...], *, name: str, settings: ReadingSettings
+    parts: list[str], notices: tuple[Notice, ...], *, name: str, settings: ReadingSettings, room: int = 0
 ) -> tuple[tuple[Page, ...], tuple[Notice, ...]]:
-    if sum(map(len, parts)) > settings.max_characters:
+    if sum(map(len, parts)) > (room or settings.max_characters):
         raise refusal(Reason.TOO_LARGE, name, detail="holds far more text than an invoice")
     cleaned = [clean(part) for part in parts]
     while cleaned and not cleaned[-1].text.strip():

@@ -7,13 +7,16 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
-from typing import NamedTuple, ParamSpec, TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import pypdf
 from pypdf.errors import LimitReachedError
+from pypdf.generic import DictionaryObject, EmbeddedFile
 
+from pipeline.document.attachments import MAX_ATTACHMENTS, einvoice
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import Notice, Page
+from pipeline.document.model import Attachment, Notice, Page
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.text import clean, hidden_notice, visible_characters
 
@@ -22,10 +25,11 @@ T = TypeVar("T")
 
 
 class PdfText(NamedTuple):
-    """Hold the pages of a PDF and sentences about odd things seen."""
+    """Hold the pages of a PDF, sentences about odd things seen, and the e-invoices in it."""
 
     pages: tuple[Page, ...]
     notices: tuple[Notice, ...]
+    attachments: tuple[Attachment, ...] = ()
 
 
 def read_pdf(data: bytes, *, name: str, settings: ReadingSettings) -> PdfText:
@@ -43,16 +47,23 @@ def read_pdf(data: bytes, *, name: str, settings: ReadingSettings) -> PdfText:
             xform_maximum_invocations_per_extraction=settings.pdf_forms,
             page_tree_maximum_entries=settings.pdf_tree_entries,
         ):
-            text = _read_pages(_open(data, name), name=name, settings=settings)
+            pdf = _open(data, name)
+            text = _with_einvoices(pdf, _read_pages(pdf, name=name, settings=settings))
     except LimitReachedError as error:
         raise refusal(Reason.TOO_LARGE, name, detail="unpacks to far more than an invoice holds") from error
-    if sum(visible_characters(page.text) for page in text.pages) < settings.min_pdf_characters:
+    # A scan with an e-invoice in it is read from there.
+    if not text.attachments and not _has_text(text.pages, settings):
         raise refusal(Reason.NO_TEXT, name)
     return text
 
 
 _LINEARIZED_LENGTH = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
 _SPACES = re.compile(r"\s+")
+_MAX_FILES = 200
+
+
+def _has_text(pages: tuple[Page, ...], settings: ReadingSettings) -> bool:
+    return sum(visible_characters(page.text) for page in pages) >= settings.min_pdf_characters
 
 
 def _is_cut_off(data: bytes) -> bool:
@@ -157,6 +168,69 @@ def _form_fields(pdf: pypdf.PdfReader) -> str:
         if field.get("/FT") in ("/Tx", "/Ch") and isinstance(field.get("/V"), str) and field.get("/V")
     ]
     return "\n".join(["Form fields:", *values]) if values else ""
+
+
+def _with_einvoices(pdf: pypdf.PdfReader, text: PdfText) -> PdfText:
+    """Add the e-invoices among the embedded files; the same text under two keys is one."""
+    found: dict[str, Attachment] = {}
+    notices = list(text.notices)
+    for file in islice(_embedded_files(pdf), _MAX_FILES):
+        name = _attempt(_name_of, file) or ""
+        if not _is_xml(file, name):
+            continue
+        try:
+            content = _attempt(_content_of, file)
+        except LimitReachedError:
+            notices.append(Notice("An attached XML file unpacks to far more than an invoice holds; it was left out."))
+            continue
+        attachment = einvoice(name, content or b"")
+        if attachment is not None:
+            found.setdefault(attachment.text, attachment)
+    if len(found) > MAX_ATTACHMENTS:
+        notices.append(Notice(f"Of {len(found)} attached e-invoices only {MAX_ATTACHMENTS} were read.", gap=True))
+    return PdfText(text.pages, tuple(notices), tuple(found.values())[:MAX_ATTACHMENTS])
+
+
+def _embedded_files(pdf: pypdf.PdfReader) -> Iterator[EmbeddedFile]:
+    """Yield the files of the document's list, and those that hang only on the document, a page or a note on one."""
+    yield from _attempt(lambda: list(pdf.attachment_list)) or ()
+    pages = (_attempt(pdf.pages.__getitem__, number) for number in range(len(pdf.pages)))
+    for holder in (pdf.root_object, *(page for page in pages if page is not None)):
+        specs = _attempt(_associated_files, holder) or []
+        notes = _attempt(_noted_files, holder) or []
+        yield from (EmbeddedFile("", spec) for spec in (*specs, *notes))
+
+
+def _associated_files(holder: DictionaryObject) -> list[DictionaryObject]:
+    return [spec for spec in _entries(holder, "/AF") if isinstance(spec, DictionaryObject)]
+
+
+def _noted_files(holder: DictionaryObject) -> list[DictionaryObject]:
+    files = [
+        note["/FS"].get_object() for note in _entries(holder, "/Annots") if note.get("/Subtype") == "/FileAttachment"
+    ]
+    return [spec for spec in files if isinstance(spec, DictionaryObject)]
+
+
+def _entries(holder: DictionaryObject, key: str) -> list[Any]:
+    entries: Any = holder.get(key)
+    return [entry.get_object() for entry in entries.get_object()] if entries is not None else []
+
+
+def _name_of(file: EmbeddedFile) -> str:
+    return str(file.alternative_name or "")
+
+
+def _is_xml(file: EmbeddedFile, name: str) -> bool:
+    return name.casefold().endswith(".xml") or "xml" in (_attempt(_media_type_of, file) or "").casefold()
+
+
+def _media_type_of(file: EmbeddedFile) -> str:
+    return str(file.subtype or "")
+
+
+def _content_of(file: EmbeddedFile) -> bytes:
+    return file.content
 
 
 def _attempt(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

@@ -17,6 +17,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from pipeline.document.attachments import MAX_ATTACHMENTS
 from pipeline.document.limits import ReadingSettings
 
 Json = dict[str, Any]
@@ -67,8 +68,10 @@ class ReaderProcess:
             stderr=subprocess.DEVNULL,
             **_apart(),
         )
-        # Two views of the text, up to four bytes a character, half as much again for JSON, and change.
-        reader = cls(process, max_reply_bytes=12 * settings.max_characters + 1_000_000)
+        # Two views of the text, up to four bytes a character, half as much again for JSON; the page and the e-invoices
+        # of a file, up to three bytes for one of an old encoding; and change.
+        room = 12 * settings.max_characters + 3 * (MAX_ATTACHMENTS + 1) * settings.pdf_stream_bytes
+        reader = cls(process, max_reply_bytes=room + 1_000_000)
         try:
             with anyio.fail_after(settings.start_seconds):
                 await reader._receive()

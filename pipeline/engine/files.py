@@ -15,14 +15,16 @@ import structlog
 from pipeline.disk import storage_fault
 from pipeline.engine.storage import Storage
 from pipeline.errors import HostFault, PipelineError, StorageFault
-from pipeline.job import Claim, JobRecord, State
+from pipeline.job import Claim, JobRecord, State, seconds_between
 from pipeline.journal import Journal, into, open_journal
 from pipeline.outbox import JobFolder, Outbox, stale
 from pipeline.result import Outcome, compose, failure, outcome_of_failure
 from pipeline.retry import GiveUp, RetrySettings, decide
-from pipeline.trace import event, utc_now
+from pipeline.trace import event, utc_in, utc_now
 
 log = structlog.get_logger()
+
+_PUNCTUAL_SECONDS = 0.05
 
 
 class Body(Protocol):
@@ -182,6 +184,8 @@ class FileEngine:
             raise RuntimeError(f"{job.path} has a trace without a claim")
         if record.finished is not None:
             return await self._finish_again(job, claim, record)
+        if record.retry_at and (pause := seconds_between(utc_now(), record.retry_at)) > _PUNCTUAL_SECONDS:
+            return min(pause, self._retry.longest_delay_seconds)  # an earlier process scheduled it
         if record.running and self._started.get(job.name) == record.attempts:
             # Only a failing disk leaves an attempt of this very process open.
             await into(trace)([event("attempt.interrupted", attempt=record.attempts, reason="storage")])
@@ -220,10 +224,10 @@ class FileEngine:
         self, job: JobFolder, claim: Claim, journal: Journal, error: Exception, *, charged: int
     ) -> float | None:
         decision = decide(error, charged=charged, settings=self._retry)
-        described = failure(error)
+        described = failure(error, quoting=self._include_text)
         is_charged = isinstance(decision, GiveUp) or decision.charged
         failed = event("attempt.failed", attempt=journal.attempt, charged=is_charged, error=described)
-        if not isinstance(error, PipelineError):
+        if not isinstance(error, PipelineError) and self._include_text:
             failed["traceback"] = traceback.format_exception(error)
         await journal.write(failed)
         log.warning("attempt.failed", job=job.name, attempt=journal.attempt, error=described["type"])
@@ -233,9 +237,10 @@ class FileEngine:
         if isinstance(error, HostFault) and self._ends_without_host:
             self.host_lost = error
             self.stop()
-        retry = event("retry.scheduled", attempt=journal.attempt, delay_seconds=decision.delay_seconds)
-        await journal.write({**retry, "retry_at": retry["at"]})
-        return decision.delay_seconds
+        delay = decision.delay_seconds
+        retry_at = utc_in(delay)
+        await journal.write(event("retry.scheduled", attempt=journal.attempt, delay_seconds=delay, retry_at=retry_at))
+        return delay
 
     async def _finish(self, job: JobFolder, journal: Journal, claim: Claim, outcome: Outcome) -> None:
         finished = event("job.finished", attempt=journal.attempt, status=outcome.status, finished_at=utc_now())

@@ -71,6 +71,31 @@ def adds_up(net: Decimal, tax: Decimal, total: Decimal, *, tax_lines: int = 1) -
     return abs(net + tax - total) <= _CENT * max(1, tax_lines)
 
 
+def is_product(quantity: Decimal, price: Decimal, total: Decimal) -> bool:
+    """Say whether a quantity times a price is a total, whatever their signs.
+
+    The price is rounded as printed: half of its last digit, times the quantity.
+    """
+    exponent = price.as_tuple().exponent
+    last_digit = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else _CENT
+    tolerance = max(_CENT, abs(quantity) * min(last_digit, _CENT) / 2)
+    return abs(abs(quantity * price) - abs(total)) <= tolerance
+
+
+def sum_of_lines(invoice: Invoice) -> Decimal | None:
+    """Return the sum of the lines; None where one of them has no total."""
+    totals = [line.total for line in invoice.line_items]
+    known = [total for total in totals if total is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(totals) else None
+
+
+def lines_fit(invoice: Invoice, total: Decimal) -> bool:
+    """Say whether a sum of lines is the net amount or the total, within a cent for each line."""
+    tolerance = _CENT * max(1, len(invoice.line_items))
+    targets = (invoice.net_amount, invoice.total_amount)
+    return any(target is not None and abs(abs(total) - abs(target)) <= tolerance for target in targets)
+
+
 def _required(invoice: Invoice) -> Iterator[Finding]:
     for path, words in _REQUIRED.items():
         value = invoice.vendor.name if path == "vendor.name" else getattr(invoice, path)
@@ -84,6 +109,8 @@ def _sums(invoice: Invoice) -> Iterator[Finding]:
         yield error("net_above_total", "total_amount", f"The net amount {net} is more than the total {total}.")
     if net is None or tax is None or total is None:
         return
+    if net and abs(tax) > abs(net):
+        yield error("tax_above_net", "tax_amount", f"The tax {tax} is more than the net amount {net}.")
     if not adds_up(net, tax, total, tax_lines=len(invoice.taxes)):
         yield error(
             "sum_mismatch", "total_amount", f"Net {net} and tax {tax} make {net + tax}, but the total says {total}."
@@ -98,7 +125,7 @@ def _taxes(invoice: Invoice) -> Iterator[Finding]:
             continue
         expected = tax.base * tax.rate / 100
         if abs(expected - tax.amount) > tolerance:
-            yield warning(
+            yield error(
                 "tax_rate_mismatch",
                 f"taxes.{number}.amount",
                 f"{tax.rate} % of {tax.base} is {expected.quantize(_CENT)}, but the tax line says {tax.amount}.",
@@ -129,11 +156,7 @@ def _line_product(number: int, line: LineItem) -> Iterator[Finding]:
     product = _product(line)
     if product is None or line.unit_price is None or line.quantity is None or line.total is None:
         return
-    # The unit price is rounded as printed: half of its last digit, times the quantity.
-    exponent = line.unit_price.as_tuple().exponent
-    last_digit = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else _CENT
-    tolerance = max(_CENT, abs(line.quantity) * min(last_digit, _CENT) / 2)
-    if abs(abs(product) - abs(line.total)) > tolerance:
+    if not is_product(line.quantity, line.unit_price, line.total):
         yield warning(
             "line_mismatch",
             f"line_items.{number}.total",
@@ -146,22 +169,14 @@ def _product(line: LineItem) -> Decimal | None:
 
 
 def _line_sum(invoice: Invoice) -> Iterator[Finding]:
-    total = _sum_of_lines(invoice)
-    targets = [value for value in (invoice.net_amount, invoice.total_amount) if value is not None]
-    if total is None or not targets:
-        return
-    tolerance = _CENT * len(invoice.line_items)
-
-    def fits(amount: Decimal) -> bool:
-        return any(abs(abs(amount) - abs(target)) <= tolerance for target in targets)
-
-    if fits(total):
+    total = sum_of_lines(invoice)
+    if total is None or (invoice.net_amount is None and invoice.total_amount is None) or lines_fit(invoice, total):
         return
     for number, line in enumerate(invoice.line_items):
         product = _product(line)
         if product is None or line.total is None or product == line.total:
             continue
-        if fits(total - line.total + product):
+        if lines_fit(invoice, total - line.total + product):
             yield error(
                 "line_total_wrong",
                 f"line_items.{number}.total",
@@ -178,7 +193,7 @@ def _line_sum(invoice: Invoice) -> Iterator[Finding]:
 
 def _slips(invoice: Invoice) -> Iterator[Finding]:
     """Find a total that is ten, a hundred or a thousand times what the rest says: a decimal mark read wrongly."""
-    lines, total = _sum_of_lines(invoice), invoice.total_amount
+    lines, total = sum_of_lines(invoice), invoice.total_amount
     if total is None or not total:
         return
     tax = invoice.tax_amount or Decimal(0)
@@ -202,12 +217,6 @@ def _slips(invoice: Invoice) -> Iterator[Finding]:
 
 def _close(ratio: Decimal, wanted: Decimal) -> bool:
     return abs(ratio / wanted - 1) < Decimal("0.002")
-
-
-def _sum_of_lines(invoice: Invoice) -> Decimal | None:
-    totals = [line.total for line in invoice.line_items]
-    known = [total for total in totals if total is not None]
-    return sum(known, Decimal(0)) if known and len(known) == len(totals) else None
 
 
 def _dates(invoice: Invoice) -> Iterator[Finding]:

@@ -138,11 +138,14 @@ def order_of(dates: Iterable[PrintedDate]) -> DateOrder | None:
 
 def _matches(text: str) -> Iterator[PrintedDate]:
     for pattern in _PATTERNS:
-        for match in pattern.finditer(text):
+        match = pattern.search(text)
+        while match:
             parts = match.groupdict()
             days = _numeric(parts) if "a" in parts else _named(parts)
             if any(days):
                 yield PrintedDate(match.start(), match.end(), match.group(), *days, by_order="a" in parts)
+            # What only looks like a date may hide the start of one: `10. bis 13. Juni 2025`.
+            match = pattern.search(text, match.end() if any(days) else match.start() + 1)
 
 
 def _numeric(parts: dict[str, str]) -> tuple[datetime.date | None, datetime.date | None]:

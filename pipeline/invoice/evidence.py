@@ -118,9 +118,18 @@ def find_day(
 
 def find_identifier(index: DocumentIndex, claim: str, *, group: str = "number") -> Text | None:
     """Return where an identifier stands, whatever its separators and case, bounded by what is no part of it."""
+    return min(
+        identifier_places(index, claim, group=group),
+        key=lambda text: (not text.labelled, text.first_line),
+        default=None,
+    )
+
+
+def identifier_places(index: DocumentIndex, claim: str, *, group: str = "number") -> list[Text]:
+    """Return all places of an identifier; of a short one only those beside a label."""
     pattern = _identifier_pattern(claim, blanks=group != "number" or not squeeze(claim).isdigit())
     if pattern is None:
-        return None
+        return []
     found = []
     for number, line in enumerate(index.lines):
         for match in pattern.finditer(line.text):
@@ -128,7 +137,7 @@ def find_identifier(index: DocumentIndex, claim: str, *, group: str = "number") 
             found.append(Text(claim, number, number, match.start(), match.end(), labelled=labelled))
     if len(squeeze(claim)) <= _SHORT_IDENTIFIER:
         found = [text for text in found if text.labelled]
-    return min(found, key=lambda text: (not text.labelled, text.first_line), default=None)
+    return found
 
 
 def find_tax_number(index: DocumentIndex, claim: str) -> Text | None:

@@ -66,6 +66,7 @@ class Grounding:
         self.evidence: dict[str, Evidence] = {}
         self.findings: list[Finding] = []
         self.money: dict[str, Money] = {}
+        self.rows: dict[int, Text] = {}
         self._currency: str | None = None
         self._used_rows: set[tuple[int, int]] = set()
 
@@ -154,6 +155,7 @@ class Grounding:
             found = claim.description and find_description(self.index, claim.description, after=after)
             if found:
                 after = found.last_line
+                self.rows[number] = found
             lines.append(self._line(f"line_items.{number}", claim, found or None))
         return tuple(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from bisect import bisect_right
 from collections import defaultdict
@@ -21,6 +22,10 @@ from pipeline.invoice.words import words_of
 _HEADING_LINES = 3
 T = TypeVar("T")
 
+# What ties a code to an identifier.
+_JOINT = re.compile(r"[-_./]")
+# `Leipzig, den ` at a line's end: where a letter says the day it was written.
+_LETTER_HEAD = re.compile(r"(?:\A|\s{2})[^\W\d_]{2}[^\d,:;]{0,40},\s(?:(?:den|de|le|the|li|am|dnia|a)\s)?\Z")
 _CELL = re.compile(r"\S+(?: \S+)*")
 
 
@@ -41,8 +46,14 @@ class Seen(Generic[T]):
     token: T
 
 
+@functools.lru_cache(maxsize=16)
+def index_of(document: Document) -> DocumentIndex:
+    """Return the index of a document; a job asks for it several times in a row."""
+    return DocumentIndex(document)
+
+
 class DocumentIndex:
-    """Answer where a document shows what."""
+    """Answer where a document shows what; it does not change once it is made."""
 
     def __init__(self, document: Document) -> None:
         self.lines = tuple(_lines(document))
@@ -78,6 +89,14 @@ class DocumentIndex:
         """Yield every date."""
         return (Seen(line, date) for line, dates in self._dates_by_line.items() for date in dates)
 
+    def amounts_in(self, line: int) -> Sequence[Amount]:
+        """Return the numbers of a line."""
+        return self._amounts_by_line.get(line, ())
+
+    def dates_in(self, line: int) -> Sequence[PrintedDate]:
+        """Return the dates of a line."""
+        return self._dates_by_line.get(line, ())
+
     def next_places(self, word: str, after: int, *, limit: int) -> Sequence[int]:
         """Return the next places of a word behind a position, as positions in `words`."""
         places = self._word_places.get(word, [])
@@ -90,12 +109,21 @@ class DocumentIndex:
 
     @functools.cached_property
     def currencies(self) -> dict[str, int]:
-        """Return the currency signs and codes the document prints, as printed, with the first line of each."""
-        found: dict[str, int] = {}
+        """Return the currency signs and codes the document prints, as printed, with a line of each.
+
+        That is the first line with an amount beside it, else the first one at all.
+        """
+        found = {amount.currency: number for number, amount in self._with_currency()}
         for number, line in enumerate(self.lines):
             for match in currency_pattern().finditer(line.text):
-                found.setdefault(match.group(), number)
+                if match.group() not in found and not _is_joined(line.text, match.start(), match.end()):
+                    found[match.group()] = number
         return found
+
+    @functools.cached_property
+    def money_currencies(self) -> frozenset[str]:
+        """Return the signs and codes that stand beside an amount of money."""
+        return frozenset(amount.currency for _, amount in self._with_currency())
 
     def label_of_amount(self, seen: Seen[Amount]) -> Label | None:
         """Return what the words before or above a number say it is."""
@@ -114,16 +142,32 @@ class DocumentIndex:
 
     def label_of_date(self, seen: Seen[PrintedDate]) -> Label | None:
         """Return what the words before or above a date say it is."""
+        if self.is_letter_head(seen):
+            return Label.DATE
+        return date_label(self.text_of_date_label(seen))
+
+    def is_letter_head(self, seen: Seen[PrintedDate]) -> bool:
+        """Say whether a date stands behind a place and a comma, at the end of its line."""
         line = self.lines[seen.line].text
+        return bool(_LETTER_HEAD.search(line, 0, seen.token.start)) and not line[seen.token.end :].strip()
+
+    def text_of_date_label(self, seen: Seen[PrintedDate]) -> str:
+        """Return the nearest text before or above a date that says what it is; empty where none does."""
         dates = self._dates_by_line[seen.line]
         before = max((other.end for other in dates if other.end <= seen.token.start), default=0)
-        # In a row of cells the label is in the cell before; words further left belong to other columns.
-        cells = [cell.group() for cell in _CELL.finditer(line, before, seen.token.start)]
-        for text in (*reversed(cells[-2:]), *self._column_above(seen.line, seen.token.start, seen.token.end)):
-            label = date_label(text)
-            if label is not None:
-                return label
-        return None
+        texts = self.texts_beside(seen.line, seen.token.start, seen.token.end, behind=before)
+        return next((text for text in texts if date_label(text) is not None), "")
+
+    def texts_beside(
+        self, line: int, start: int, end: int, *, behind: int = 0, most_above: int = _HEADING_LINES
+    ) -> Iterator[str]:
+        """Yield the texts that may be the label of a span, nearest first: two cells before it, then those above.
+
+        In a row of cells the label is in the cell before; words further left belong to other columns.
+        """
+        cells = [cell.group() for cell in _CELL.finditer(self.lines[line].text, behind, start)]
+        yield from reversed(cells[-2:])
+        yield from itertools.islice(self._column_above(line, start, end), most_above)
 
     def text_before(self, line: int, start: int) -> str:
         """Return the words before a place: its line so far, or the heading above it."""
@@ -156,6 +200,16 @@ class DocumentIndex:
             for cell in _CELL.finditer(above.text):
                 if cell.start() <= end + 2 and cell.end() >= start - 2:
                     yield cell.group()
+
+    def _with_currency(self) -> Iterator[tuple[int, Amount]]:
+        """Yield the amounts beside a currency, last first; a code and digits joined to it may be an identifier."""
+        for number in reversed(self._amounts_by_line):
+            for amount in reversed(self._amounts_by_line[number]):
+                before = self.lines[number].text[max(0, amount.start - 1) : amount.start]
+                is_tied = amount.currency.isalpha() and bool(_JOINT.match(before))
+                has_cents = bool(amount.mark) and amount.text[-3:-2] == amount.mark
+                if amount.currency and not amount.percent and (has_cents or not is_tied):
+                    yield number, amount
 
     def _read_line(self, number: int, text: str) -> None:
         if not any(character.isdigit() for character in text):
@@ -195,6 +249,15 @@ class DocumentIndex:
             joined.append("\n")
             length += 1
         self.squeezed = "".join(joined)
+
+
+def _is_joined(text: str, start: int, end: int) -> bool:
+    """Say whether a code is a part of something else, as in `CHE-123.456.788`; a sign never is."""
+    if not text[start:end].isalpha():
+        return False
+    behind = _JOINT.match(text, end)
+    before = _JOINT.match(text, max(0, start - 1), start)
+    return bool(behind and text[end + 1 : end + 2].isalnum()) or bool(before and text[max(0, start - 2)].isalnum())
 
 
 def _lines(document: Document) -> Iterator[Line]:

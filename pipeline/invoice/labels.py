@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from importlib import resources
 
@@ -51,6 +52,12 @@ def amount_label(text: str) -> Label | None:
 
 def date_label(text: str) -> Label | None:
     """Return what a date is, from the words that stand before it; the label nearest to the date counts."""
+    words = " ".join(words_of(text))
+    preposition = _ending(words, "date_preposition")
+    if preposition:
+        # `order of` and `delivery of 3 May` say more than their preposition.
+        noun = date_label(words[: -len(preposition)])
+        return noun or (Label.DATE if mentions(preposition, Label.DATE) else None)
     places = {label: last_place(text, label) for label in (Label.DATE, Label.DUE_DATE, Label.OTHER_DATE)}
     best = max(places.values())
     if best < 0:
@@ -75,6 +82,23 @@ def words_behind(text: str, group: str) -> list[str]:
     """Return the words that follow the last phrase of a group; none where the text has no such phrase."""
     place = last_place(text, group)
     return [] if place < 0 else " ".join(words_of(text))[place:].split()
+
+
+def groups() -> tuple[str, ...]:
+    """Return the names of all groups of phrases."""
+    return tuple(_phrases())
+
+
+def is_label(text: str, names: Iterable[str]) -> bool:
+    """Say whether a text is one phrase of these groups and nothing else."""
+    words = " ".join(words_of(text))
+    return any(_pattern(name).fullmatch(words) for name in names)
+
+
+def _ending(words: str, group: str) -> str:
+    """Return the phrase of a group that ends a text of folded words; empty where none does."""
+    found = re.search(rf"{_pattern(group).pattern}\Z", words)
+    return found.group() if found else ""
 
 
 @functools.cache

@@ -11,8 +11,9 @@ from pipeline.document.model import Document
 from pipeline.invoice.checks import check, error, sort_findings
 from pipeline.invoice.doubts import doubts, invoice_signs
 from pipeline.invoice.grounding import Grounding
-from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.rows import Table
 
 _LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
 _PARTIES = {"vendor": ("name", "address", "vat_id", "iban"), "buyer": ("name", "address", "vat_id", "iban")}
@@ -59,7 +60,7 @@ class UnknownField(ValueError):
 def verify(raw: Mapping[str, Any], document: Document) -> Verified:
     """Return the values of `raw` that the document shows, where it shows them, and what is wrong with the rest."""
     extraction = Extraction.model_validate(dict(raw))
-    index = DocumentIndex(document)
+    index = index_of(document)
     if extraction.kind is Kind.OTHER:
         return Verified(Kind.OTHER, findings=_missed_invoice(index))
     grounding = Grounding(index, extraction.kind)
@@ -77,7 +78,8 @@ def verify(raw: Mapping[str, Any], document: Document) -> Verified:
     )
     known = {finding.field for finding in grounding.findings}
     checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
-    findings = [*grounding.findings, *doubts(index, invoice, extraction.kind, grounding.money), *checked]
+    found = doubts(Table(index, grounding.rows, grounding.money), invoice, extraction.kind)
+    findings = [*grounding.findings, *found, *checked]
     return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
 
 

@@ -25,17 +25,22 @@ _TOKENS_PER_MESSAGE = 8
 
 @dataclass(frozen=True)
 class Capacity:
-    """Hold what a host can do at once; an unknown context admits by slots alone."""
+    """Hold what a host can do at once; an unknown context admits by slots alone.
+
+    `ahead` calls more than there are slots are let in, to wait inside the host: a slot that becomes free goes on at
+    once, instead of standing still while a reply is read and the next request is on its way.
+    """
 
     slots: int
     context_tokens: int | None = None
+    ahead: int = 0
 
 
 def admits(capacity: Capacity, running: Sequence[float], wanted: float) -> bool:
     """Say whether a call of so many tokens may start beside the running ones; alone it always may."""
     if not running:
         return True
-    if len(running) >= capacity.slots:
+    if len(running) >= capacity.slots + capacity.ahead:
         return False
     return capacity.context_tokens is None or sum(running) + wanted <= _SHARE_OF_CONTEXT * capacity.context_tokens
 
@@ -76,12 +81,17 @@ class Place:
 
 
 class Gate:
-    """Let calls in, first come first served, as far as the capacity admits them."""
+    """Let calls in, first come first served, as far as the capacity admits them.
+
+    Calls that go on with something begun come before those that begin: so as few sessions as fill the slots take
+    turns, and the host still has the beginning of their prompts in its cache.
+    """
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
         self._places: list[Place] = []
-        self._queue: deque[_Waiter] = deque()
+        self._begun: deque[_Waiter] = deque()
+        self._new: deque[_Waiter] = deque()
 
     @property
     def running(self) -> int:
@@ -92,7 +102,7 @@ class Gate:
     @property
     def waiting(self) -> int:
         """Return how many calls wait for a place."""
-        return len(self._queue)
+        return len(self._begun) + len(self._new)
 
     def resize(self, capacity: Capacity) -> None:
         """Change the capacity; calls that run go on."""
@@ -100,17 +110,17 @@ class Gate:
         self._admit()
 
     @asynccontextmanager
-    async def place(self, tokens: float) -> AsyncIterator[Place]:
+    async def place(self, tokens: float, *, begun: bool = False) -> AsyncIterator[Place]:
         """Wait for a place of so many tokens and hold it; infinitely many means: alone."""
-        place = await self._enter(tokens)
+        place = await self._enter(tokens, self._begun if begun else self._new)
         try:
             yield place
         finally:
             self._leave(place)
 
-    async def _enter(self, tokens: float) -> Place:
+    async def _enter(self, tokens: float, queue: deque[_Waiter]) -> Place:
         waiter = _Waiter(Place(tokens))
-        self._queue.append(waiter)
+        queue.append(waiter)
         self._admit()
         try:
             while not waiter.admitted.is_set():
@@ -118,8 +128,8 @@ class Gate:
                     await waiter.admitted.wait()
                 self._admit()
         except anyio.get_cancelled_exc_class():
-            if waiter in self._queue:
-                self._queue.remove(waiter)
+            if waiter in queue:
+                queue.remove(waiter)
             self._leave(waiter.place)
             raise
         return waiter.place
@@ -134,12 +144,12 @@ class Gate:
     def _admit(self) -> None:
         now = anyio.current_time()
         self._places = [place for place in self._places if place.free_at > now]
-        while self._queue:
-            wanted = self._queue[0].place
+        while queue := self._begun or self._new:
+            wanted = queue[0].place
             if not admits(self._capacity, [place.tokens for place in self._places], wanted.tokens):
                 return
             self._places.append(wanted)
-            self._queue.popleft().admitted.set()
+            queue.popleft().admitted.set()
 
     def _seconds_to_next_end(self) -> float:
         return max(min((place.free_at for place in self._places), default=math.inf) - anyio.current_time(), 0.0)

@@ -8,12 +8,13 @@ request that keeps failing at a healthy host is given up by `hosts.py`.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, assert_never
 
-from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault
+from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault, RequestRefused
 
 _LONGEST_QUOTE_CHARACTERS = 300
 
@@ -43,11 +44,15 @@ class Break(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """Hold what is known of a failed call; `text` is the body or message as it came."""
+    """Hold what is known of a failed call; `text` is the body or message as it came.
+
+    `retry_after` is the header of that name, as it came.
+    """
 
     how: Break
     text: str = ""
     status: int | None = None
+    retry_after: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Fault:
     hint: str
     prompt_tokens: int | None = None
     context_tokens: int | None = None
+    retry_after_seconds: float | None = None
 
 
 def classify(failure: Failure) -> Fault:
@@ -81,13 +87,13 @@ def to_error(fault: Fault, server: str) -> ModelError:
     message = f"the model server at {server} {fault.message}"
     match fault.kind:
         case FaultKind.HOST:
-            return HostFault(message, hint=fault.hint)
+            return HostFault(message, hint=fault.hint, retry_after_seconds=fault.retry_after_seconds)
         case FaultKind.SETUP:
             return ModelSetupFault(message, hint=fault.hint)
         case FaultKind.OUTPUT:
             return OutputFault(message, hint=fault.hint)
         case FaultKind.JOB:
-            return ModelError(message, hint=fault.hint)
+            return RequestRefused(message, hint=fault.hint)
         case FaultKind.OVERFLOW:
             return ContextOverflow(
                 message, hint=fault.hint, prompt_tokens=fault.prompt_tokens, context_tokens=fault.context_tokens
@@ -214,7 +220,8 @@ def _classify_answer(failure: Failure) -> Fault:
             return Fault(rule.kind, f"says: {words}", rule.hint, **_sizes(rule.kind, failure.text))
     kind, hint = _by_status(failure.status)
     status = "an error" if failure.status is None else f"HTTP {failure.status}"
-    return Fault(kind, f"answered {status}: {words}" if words else f"answered {status}", hint)
+    wait = _seconds(failure.retry_after) if kind is FaultKind.HOST else None
+    return Fault(kind, f"answered {status}: {words}" if words else f"answered {status}", hint, retry_after_seconds=wait)
 
 
 def _by_status(status: int | None) -> tuple[FaultKind, str]:
@@ -229,6 +236,15 @@ def _by_status(status: int | None) -> tuple[FaultKind, str]:
             return FaultKind.HOST, _BUSY
         case _:
             return FaultKind.HOST, _READ_LOG
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Read the header's number of seconds; its other form, a date, needs a clock that agrees with ours."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def _sizes(kind: FaultKind, text: str) -> dict[str, int | None]:

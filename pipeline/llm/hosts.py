@@ -5,19 +5,18 @@ waits there first does the looking for all, so there is one prober and none when
 many calls as the host has slots and context for.
 
 A fault is the host's if the host fails the check that follows it. If the host passes, the request itself is suspect:
-it is sent again a few times and then given up as the job's fault.
+it is sent again a few times and then given up as the job's fault. Several hosts together are a pool (`pool.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, NoReturn, Protocol
 
 import anyio
 import structlog
@@ -34,6 +33,8 @@ log = structlog.get_logger()
 
 # LM Studio's own default for "Max Concurrent Predictions".
 _USUAL_SLOTS = 4
+# A server that asks for more patience than this has a clock or a mind that is wrong.
+_LONGEST_RETRY_AFTER_SECONDS = 120.0
 # The library's timeout is a safety net behind ours, which knows that the server may still be working.
 _TIMEOUT_MARGIN_SECONDS = 15.0
 _WARM_UP = ModelRequest(messages=({"role": "user", "content": "Say OK."},), max_tokens=1)
@@ -47,6 +48,10 @@ class HostSettings(BaseModel, frozen=True, extra="forbid"):
     model: str = Field("", description="name of the model; empty takes the one that is loaded")
     slots: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="calls at once; auto takes what the server says"
+    )
+    queue_ahead: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="calls beyond the slots that wait inside the server, so that no slot waits; auto: 1 for 4",
     )
     context_tokens: Annotated[int, Field(ge=256)] | Literal["auto"] = Field(
         "auto", description="context the model is loaded with, tokens; auto takes what the server says"
@@ -152,6 +157,7 @@ class HostedModel:
         self._door = anyio.Lock()
         self._at_the_door = 0
         self._open = False
+        self._opened, self._shut = anyio.Event(), anyio.Event()
         self._losses = 0
         self._failed_checks = 0
         self._next_check_at = -math.inf
@@ -166,6 +172,11 @@ class HostedModel:
             self._state, in_flight=self._gate.running, waiting=self._gate.waiting + self._at_the_door
         )
 
+    @property
+    def takes_calls(self) -> bool:
+        """Say whether the host was well when it was last looked at."""
+        return self._open
+
     async def ready(self) -> None:
         """Return as soon as the host takes calls; look at it until it does.
 
@@ -174,34 +185,63 @@ class HostedModel:
         """
         if self._open:
             return
-        patience = self._settings.max_wait_seconds
         self._at_the_door += 1
         try:
-            await self._look_until_open(math.inf if patience is None else anyio.current_time() + patience)
+            await self._look_until_open(anyio.current_time() + self.patience_seconds)
         finally:
             self._at_the_door -= 1
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """Return the reply, however long the host is away; raise what is the request's own fault."""
+    @property
+    def patience_seconds(self) -> float:
+        """Return how long a call may wait for the host, in seconds."""
+        patience = self._settings.max_wait_seconds
+        return math.inf if patience is None else patience
+
+    def raise_absence(self) -> NoReturn:
+        """Raise what is known of a host that does not take calls."""
+        reason = self._state.reason or f"the model server at {self._state.address} was not found yet"
+        raise HostFault(reason, hint=self._state.hint)
+
+    async def until_open(self) -> None:
+        """Wait for somebody else to find the host well."""
+        while not self._open:
+            await self._opened.wait()
+
+    async def attend(self) -> None:
+        """Look at the host whenever it is lost, for as long as this runs, so that others need not wait here for it."""
+        while True:
+            while not self._open:
+                await anyio.sleep(max(self._next_check_at - anyio.current_time(), 0))
+                async with self._door:
+                    if not self._open and self._next_check_at <= anyio.current_time():
+                        await self._check()
+            await self._shut.wait()
+
+    async def complete(self, request: ModelRequest, *, begun: bool = False, wait: bool = True) -> ModelReply:
+        """Return the reply, however long the host is away; raise what is the request's own fault.
+
+        A call that goes on with something `begun` comes before those that begin. Without `wait` an absent host is
+        raised as `HostFault` at once.
+        """
         strikes, alone = 0, False
         while True:
-            await self.ready()
+            await (self.ready() if wait else self._present())
             self._refuse_oversized(request)
             try:
-                async with self._gate.place(self._demand(request, alone=alone)) as place:
+                async with self._gate.place(self._demand(request, alone=alone), begun=begun) as place:
                     losses = self._losses
                     if self._open:
                         return await self._send(request, place)
             except ContextOverflow as overflow:
-                # Without sizes it was the sum of all calls that overflowed: this one again, with the host to itself.
-                if alone or overflow.prompt_tokens is not None:
+                # If this call fits, it was the sum of all that overflowed: again, with the host to itself.
+                if alone or _is_too_large(overflow, request):
                     raise self._explained(overflow, request) from overflow.__cause__
                 alone = True
-            except (HostFault, ModelSetupFault) as fault:
-                if await self._is_well(losses_before=losses):
+            except (HostFault, ModelSetupFault, OutputFault) as fault:
+                if isinstance(fault, OutputFault) or await self._is_well(losses_before=losses):
                     strikes += 1
                     self._give_up_after(strikes, fault)
-                    await anyio.sleep(_pause(strikes - 1, self._settings))
+                    await anyio.sleep(max(_pause(strikes - 1, self._settings), _asked_for(fault)))
 
     async def aclose(self) -> None:
         """Close the connection to the host."""
@@ -209,6 +249,14 @@ class HostedModel:
             await self._connection.aclose()
 
     # The first door
+
+    async def _present(self) -> None:
+        """Wait for the look at the host that is being taken, if one is, and raise `HostFault` if it is away."""
+        if not self._open and self._state.status is HostStatus.UP:
+            async with self._door:
+                pass
+        if not self._open:
+            self.raise_absence()
 
     async def _look_until_open(self, wait_until: float) -> None:
         async with self._door:
@@ -230,7 +278,7 @@ class HostedModel:
         """Look at the host after a fault; if it is well and was never lost since the call, the request is suspect."""
         failed_at = anyio.current_time()
         if self._losses == losses_before:
-            self._open = False
+            self._close_door()
         async with self._door:
             if self._losses == losses_before and self._passed_at <= failed_at:
                 await self._check()
@@ -280,8 +328,14 @@ class HostedModel:
             # It answered; whether it can do more will show with a real request.
             log.warning("host.warmed_up_badly", address=self._state.address, error=error.message)
 
-    async def _lose(self, status: HostStatus, fault: ModelError) -> None:
+    def _close_door(self) -> None:
         self._open = False
+        if self._opened.is_set():
+            self._opened = anyio.Event()
+        self._shut.set()
+
+    async def _lose(self, status: HostStatus, fault: ModelError) -> None:
+        self._close_door()
         self._losses += 1
         self._failed_checks += 1
         self._next_check_at = anyio.current_time() + _pause(self._failed_checks, self._settings)
@@ -297,15 +351,22 @@ class HostedModel:
         self._next_check_at = -math.inf
         self._passed_at = anyio.current_time()
         self._open = True
+        self._opened.set()
+        self._shut = anyio.Event()
         if self._state.status is not HostStatus.UP:
             away = (datetime.now(UTC) - self._state.since).total_seconds()
-            known = {"address": self._state.address, "model": model.name, **dataclasses.asdict(capacity)}
+            known = {"address": self._state.address, "model": model.name, "slots": capacity.slots}
+            known["context_tokens"] = capacity.context_tokens
             if self._state.status is HostStatus.UNKNOWN:
                 log.info("host.found", **known)
             else:
                 log.info("host.recovered", **known, away_seconds=round(away, 1))
         self._state = dataclasses.replace(
-            self._state, model=model.name, vision=model.vision, **dataclasses.asdict(capacity)
+            self._state,
+            model=model.name,
+            vision=model.vision,
+            slots=capacity.slots,
+            context_tokens=capacity.context_tokens,
         )
         await self._change(HostStatus.UP)
 
@@ -363,7 +424,7 @@ class HostedModel:
         log.warning("call.failed", address=self._state.address, reason=fault.message, time=strikes)
         if strikes <= self._settings.fault_retries:
             return
-        if isinstance(fault, ModelSetupFault):
+        if not isinstance(fault, HostFault):
             raise fault
         raise OutputFault(
             f"this request failed {strikes} times at a host that answers others: {fault.message}", hint=fault.hint
@@ -384,39 +445,6 @@ class HostedModel:
         )
 
 
-class HostPool:
-    """Share sessions out over several hosts; a session stays where its prompt prefix is cached."""
-
-    def __init__(self, hosts: Sequence[HostedModel]) -> None:
-        self._hosts = tuple(hosts)
-        self._sessions = dict.fromkeys(self._hosts, 0)
-
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[HostedModel]:
-        """Lend the host that has the least to do for the length of a session."""
-        host = min(self._hosts, key=self._load)
-        self._sessions[host] += 1
-        try:
-            yield host
-        finally:
-            self._sessions[host] -= 1
-
-    @property
-    def states(self) -> tuple[HostState, ...]:
-        """Return a snapshot of every host."""
-        return tuple(host.state for host in self._hosts)
-
-    async def aclose(self) -> None:
-        """Close the connections of all hosts."""
-        for host in self._hosts:
-            await host.aclose()
-
-    def _load(self, host: HostedModel) -> tuple[bool, float]:
-        state = host.state
-        away = state.status in (HostStatus.DOWN, HostStatus.REFUSED)
-        return away, self._sessions[host] / state.slots
-
-
 def _address(settings: HostSettings) -> str:
     return api_base(settings.base_url, allow_public_host=settings.allow_public_host)
 
@@ -424,9 +452,12 @@ def _address(settings: HostSettings) -> str:
 def _capacity(settings: HostSettings, model: ModelFacts | None) -> Capacity:
     told_slots = model.slots if model else None
     told_context = model.context_tokens if model else None
+    slots = (told_slots or _USUAL_SLOTS) if settings.slots == "auto" else settings.slots
     return Capacity(
-        slots=(told_slots or _USUAL_SLOTS) if settings.slots == "auto" else settings.slots,
+        slots=slots,
         context_tokens=told_context if settings.context_tokens == "auto" else settings.context_tokens,
+        # None for a single slot: LM Studio's own queue has been reported broken there.
+        ahead=(slots + 2) // 4 if settings.queue_ahead == "auto" else settings.queue_ahead,
     )
 
 
@@ -453,6 +484,18 @@ def _is_silent_overflow(reply: ModelReply, context_tokens: int | None) -> bool:
     """Recognise a prompt that was cut to nothing: success, no word in it, and the context all but full."""
     silent = not (reply.text or reply.tool_calls or reply.reasoning)
     return silent and context_tokens is not None and reply.usage.prompt_tokens >= 0.9 * context_tokens
+
+
+def _is_too_large(overflow: ContextOverflow, request: ModelRequest) -> bool:
+    """Say whether the server's own numbers show that this request fits no context of that size."""
+    if overflow.prompt_tokens is None:
+        return False
+    return overflow.context_tokens is None or overflow.prompt_tokens + request.max_tokens > overflow.context_tokens
+
+
+def _asked_for(fault: ModelError) -> float:
+    wait = fault.retry_after_seconds if isinstance(fault, HostFault) else None
+    return min(wait or 0.0, _LONGEST_RETRY_AFTER_SECONDS)
 
 
 def _same_model(one: ModelFacts, other: ModelFacts) -> bool:

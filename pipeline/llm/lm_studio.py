@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import anyio
@@ -56,10 +56,11 @@ class LMStudioModel:
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Send the request once and return the reply, or raise one of the `ModelError` family."""
         library = self._library or await self._load()
+        heard = _Heard()
         try:
-            response = await library.litellm.acompletion(**self._arguments(request))
+            response = await library.litellm.acompletion(**self._arguments(request), logger_fn=heard.listen)
         except library.openai.OpenAIError as error:
-            raise to_error(classify(_failure(error)), self._address) from error
+            raise to_error(classify(_failure(error, heard)), self._address) from error
         return self._reply(response, request)
 
     async def aclose(self) -> None:
@@ -128,6 +129,26 @@ class _Library(NamedTuple):
     openai: Any
 
 
+class _Heard:
+    """Keep what the server answered, because the library loses the text of an error that came as a success."""
+
+    body: str = ""
+
+    def listen(self, details: Mapping[str, Any]) -> None:
+        """Take the library's record of the call; it is called before the answer came and after."""
+        self.body = str(details.get("original_response") or "")
+
+    @property
+    def error(self) -> str:
+        """Return the error in the answer as a body of its own, or nothing."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return ""
+        error = value.get("error") if isinstance(value, dict) else None
+        return json.dumps({"error": error}) if error else ""
+
+
 @functools.cache
 def _load_library() -> _Library:
     """Import litellm without its side effects: no download, no `.env`, no handlers, no printing."""
@@ -160,7 +181,10 @@ def _import_without_collector(*names: str) -> list[Any]:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return [importlib.import_module(name) for name in names]
+        modules = [importlib.import_module(name) for name in names]
+        # Nor will it be: otherwise each full collection walks through all of it, and no call moves for 0.1 s.
+        gc.freeze()
+        return modules
     finally:
         if collecting:
             gc.enable()
@@ -207,12 +231,15 @@ def _mended(reply: ModelReply, request: ModelRequest) -> ModelReply:
     return reply
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: Exception, heard: _Heard) -> Failure:
     """Find what the server said under the layers of the two libraries, which drop most of it."""
     for layer in _layers(error):
         response: Any = getattr(layer, "response", None)
         if response is not None and response.text:
-            return Failure(Break.ANSWERED, text=response.text, status=response.status_code)
+            wait = response.headers.get("retry-after", "")
+            return Failure(Break.ANSWERED, text=response.text, status=response.status_code, retry_after=wait)
+    if heard.error:
+        return Failure(Break.ANSWERED, text=heard.error, status=200)
     names = {type(layer).__name__ for layer in _layers(error)}
     if names & {"APITimeoutError", "Timeout"}:
         return Failure(Break.TIMED_OUT)

@@ -41,9 +41,8 @@ async def main(folder: Path) -> None:
             rows = [(job, row) for job in jobs if (row := await _row(job, server.base_url))]
     print(f"{'job':52} {'calls':>5} {'prompt':>7} {'compl.':>7}   copying {'calls':>6} {'prompt':>7} {'compl.':>7}")
     for name, numbers in rows:
-        print(
-            f"{name.name[:52]:52} {numbers[0]:5} {numbers[1]:7} {numbers[2]:7}   {'':8} {4:5} {numbers[3]:7} {numbers[4]:7}"
-        )
+        ours, theirs = numbers[:3], (4, *numbers[3:])
+        print(f"{name.name[:52]:52} {_columns(ours)}   {'':8} {_columns(theirs)}")
     sums = [sum(numbers[i] for _, numbers in rows) for i in range(5)]
     print(
         f"\n{len(rows)} invoices; per invoice {sums[1] / len(rows):.0f} + {sums[2] / len(rows):.0f} tokens "

@@ -9,6 +9,7 @@ import hashlib
 import json
 
 from pipeline.llm.protocol import JsonObject
+from pipeline.llm.standin.actions import as_action, as_tool_request
 from pipeline.llm.standin.conversation import CallRecord, call_records, document_text
 from pipeline.llm.standin.faults import CallKind
 from pipeline.llm.standin.invoice_facts import Kind
@@ -25,6 +26,8 @@ _MOST_STORES = 2
 
 def answer(request: ChatRequest) -> Answer:
     """Return the honest answer to a request."""
+    if (with_tools := as_tool_request(request)) is not None:
+        return as_action(answer(with_tools))
     if request.schema is not None:
         facts = read_invoice(document_text(request.messages))
         return Answer(text=json.dumps(fill_schema(request.schema, facts), ensure_ascii=False))
@@ -39,6 +42,8 @@ def answer(request: ChatRequest) -> Answer:
 
 def kind_of(request: ChatRequest, answered: Answer) -> CallKind:
     """Name what a call is for, by its request and the honest answer to it."""
+    if (with_tools := as_tool_request(request)) is not None:
+        return kind_of(with_tools, answer(with_tools))
     if request.schema is not None:
         return CallKind.EXTRACTION
     if not request.tools:

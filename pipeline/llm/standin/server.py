@@ -275,6 +275,8 @@ class StandInServer:
         else:
             honest = answer(request)
         kind = kind_of(request, honest)
+        if not self.settings.tool_use:
+            honest = reshape(Fault.TEXT_INSTEAD_OF_CALL, honest) if honest.calls else honest
         fault = self.faults.next(kind, rendered)
         self.stats.by_kind[kind.value] += 1
         if fault is not None:

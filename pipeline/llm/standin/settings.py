@@ -39,6 +39,7 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
     api_key: str = Field(default="", description="token that requests must bear; empty: none is asked for")
     loaded: bool = Field(default=True, description="whether the model is loaded at the start")
     vision: bool = Field(default=False, description="whether the model takes images")
+    tool_use: bool = Field(default=True, description="whether the model calls tools; false: it writes text instead")
     strict_roles: bool = Field(
         default=False, description="refuse two user messages in a row, as some chat templates do"
     )

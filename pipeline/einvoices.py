@@ -1,0 +1,48 @@
+"""E-invoices on their way through a job: read by code, stored as a step, no model asked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import anyio.to_thread
+
+from pipeline.agent import ActionResult, Steps
+from pipeline.document.model import Document
+from pipeline.invoice.einvoice.found import FoundInvoice, find_einvoice
+from pipeline.invoice.model import Invoice
+from pipeline.invoice.store import InvoiceStore, Stored
+from pipeline.invoice.verify import Verified
+from pipeline.job import Claim, State
+from pipeline.llm.protocol import JsonObject
+
+
+async def read_einvoice(document: Document) -> FoundInvoice:
+    """Return what the document's e-invoice says; nothing where it has none that can be read."""
+    if not document.attachments:
+        return FoundInvoice()
+    return await anyio.to_thread.run_sync(find_einvoice, document)
+
+
+async def store_einvoice(
+    verified: Verified, claim: Claim, *, status: State, store: InvoiceStore, steps: Steps
+) -> JsonObject:
+    """Store the invoice once, as a step that a replay answers from its record; return what storing did."""
+
+    def put() -> Stored:
+        return store.store(
+            verified.invoice or Invoice(),
+            kind=verified.kind,
+            job=claim.job,
+            status=status.value,
+            at=datetime.fromisoformat(claim.received_at),
+        )
+
+    async def act(_: Steps) -> JsonObject:
+        stored = await anyio.to_thread.run_sync(put)
+        result = {"stored": stored.outcome.value, "record": stored.record_id}
+        return ActionResult(tool_executed=True, result=result).to_json()
+
+    request: JsonObject = {"tool": "store_invoice", "arguments": {}}
+    done = ActionResult.from_json(await steps.run("action", request, act))
+    outcome: JsonObject = done.result
+    return outcome

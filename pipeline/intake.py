@@ -1,0 +1,155 @@
+"""From files to jobs: look, wait until a file has rested, claim it, hand it to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from pipeline.engine.files import FileEngine
+from pipeline.errors import StorageFault, TraceDamaged
+from pipeline.inbox import Ignored, IntakeSettings, Listing, Seen, Settling, list_inbox
+from pipeline.outbox import Claimed, ClaimOutcome, Duplicate, NotClaimed, Outbox
+
+log = structlog.get_logger()
+
+_INTAKE = "intake"
+
+
+class Intake:
+    """Claim what has rested in the inbox; never more than the engine has room for."""
+
+    def __init__(
+        self,
+        inbox: Path,
+        outbox: Outbox,
+        engine: FileEngine,
+        *,
+        settings: IntakeSettings,
+        agents: Mapping[str, Collection[str]],
+    ) -> None:
+        self._inbox = inbox
+        self._outbox = outbox
+        self._engine = engine
+        self._settings = settings
+        self._agents = agents
+        self._settling = Settling(settings)
+        self._ignored: dict[Path, str] = {}
+        self._not_claimed: dict[Path, str] = {}
+        self._inbox_lost = False
+
+    async def take_in(self) -> float:
+        """Look once and claim what has rested; return in how many seconds another look may find more."""
+        wait = await self._take_ready(await self._listing())
+        return min(wait or self._settings.rescan_seconds, self._settings.rescan_seconds)
+
+    async def take_in_once(self) -> None:
+        """Take what is there now; a file that never rests is left after the time an unfinished PDF is given."""
+        first = {seen.path for seen in (await self._listing()).files}
+        patience = self._settings.settle_seconds + self._settings.unfinished_pdf_seconds + 1
+        progress_at = anyio.current_time()
+        while first and self._engine.host_lost is None:
+            wait = await self._take_ready(await self._listing(), only=first)
+            left = first & {seen.path for seen in (await self._listing()).files}
+            if left != first:
+                first, progress_at = left, anyio.current_time()
+            if not first or anyio.current_time() - progress_at > patience:
+                break
+            await anyio.sleep(min(wait or self._settings.rescan_seconds, self._settings.rescan_seconds))
+        lost = self._engine.host_lost
+        reason = lost.message if lost else "it keeps changing or cannot be taken"
+        for path in first:
+            log.warning("file.left", path=str(path), reason=reason)
+        await self._engine.drained()
+
+    async def claim(self, path: Path, agent: str, *, keep: bool = False) -> ClaimOutcome:
+        """Claim one file, which is copied with `keep`, and submit its job."""
+        return await self._submitted(path, lambda: self._outbox.claim(path, agent, keep=keep))
+
+    def _claim_seen(self, seen: Seen) -> ClaimOutcome:
+        return self._outbox.adopt(seen.path) if seen.returned else self._outbox.claim(seen.path, seen.agent)
+
+    async def _submitted(self, path: Path, claim: Callable[[], ClaimOutcome]) -> ClaimOutcome:
+        """Make the claim and submit its job; the place in the engine is taken first, so nothing piles up."""
+        await self._engine.room()
+        submitted = False
+        try:
+            with anyio.CancelScope(shield=True):  # a claim is seconds at most, and never left half done
+                outcome = await anyio.to_thread.run_sync(claim)
+                submitted = self._submit(path, outcome)
+        finally:
+            if not submitted:
+                self._engine.give_back_room()
+        return outcome
+
+    async def _listing(self) -> Listing:
+        try:
+            listing = await anyio.to_thread.run_sync(list_inbox, self._inbox, self._agents)
+        except OSError as error:
+            if not self._inbox_lost:
+                log.error("inbox.lost", folder=str(self._inbox), error=error.strerror, hint="make the folder readable")
+            self._inbox_lost = True
+            return Listing()
+        if self._inbox_lost:
+            log.info("inbox.found", folder=str(self._inbox))
+        self._inbox_lost = False
+        self._tell_ignored(listing.ignored)
+        return listing
+
+    def _tell_ignored(self, ignored: Collection[Ignored]) -> None:
+        now = {one.path: one.reason for one in ignored}
+        for path, reason in now.items():
+            if self._ignored.get(path) != reason:
+                log.warning("file.ignored", path=str(path), reason=reason)
+        self._ignored = now
+
+    async def _take_ready(self, listing: Listing, *, only: Collection[Path] | None = None) -> float | None:
+        """Claim what has rested; return in how many seconds another look may find more."""
+        files = [seen for seen in listing.files if only is None or seen.path in only]
+        decision = self._settling.observe(files, now=anyio.current_time())
+        self._not_claimed = {seen.path: why for seen in files if (why := self._not_claimed.get(seen.path))}
+        if self._engine.storage.is_lost_to_others(_INTAKE):
+            return None
+        for seen in decision.ready:
+            if self._engine.host_lost or not await self._take(seen):
+                return None
+        return decision.look_again_seconds
+
+    async def _take(self, seen: Seen) -> bool:
+        """Claim one file; say whether the disk allows to take the next."""
+        try:
+            outcome = await self._submitted(seen.path, lambda: self._claim_seen(seen))
+        except (OSError, StorageFault, TraceDamaged) as error:
+            if not isinstance(error, TraceDamaged) and self._engine.storage_failed(_INTAKE, error):
+                return False
+            outcome = NotClaimed(str(error))
+            self._tell_not_claimed(seen.path, outcome)
+        else:
+            self._engine.storage.worked(_INTAKE)
+        if isinstance(outcome, NotClaimed):
+            self._settling.forget(seen.path)
+        return True
+
+    def _submit(self, path: Path, outcome: ClaimOutcome) -> bool:
+        match outcome:
+            case Claimed(job):
+                log.info("job.claimed", job=job.name, name=path.name)
+                self._engine.submit(job)
+                return True
+            case Duplicate(job, reopened):
+                log.info("file.duplicate", name=path.name, job=job.name, status=job.state.value, reopened=reopened)
+                if reopened:
+                    self._engine.submit(job)
+                return reopened
+            case NotClaimed():
+                self._tell_not_claimed(path, outcome)
+        return False
+
+    def _tell_not_claimed(self, path: Path, outcome: NotClaimed) -> None:
+        """Say once why a file stays; it is tried again at every look."""
+        if self._not_claimed.get(path) != outcome.reason:
+            log.warning("file.not_claimed", path=str(path), reason=outcome.reason, will="try again")
+        self._not_claimed[path] = outcome.reason

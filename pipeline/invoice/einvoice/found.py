@@ -1,0 +1,79 @@
+"""From a document to the values of the e-invoice in it, where there is one that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.document.model import Document
+from pipeline.invoice.checks import check, error, sort_findings, warning
+from pipeline.invoice.einvoice.page import Comparison, compare, page_evidence
+from pipeline.invoice.einvoice.reading import EInvoice, read_xml
+from pipeline.invoice.einvoice.xml import XmlRefused
+from pipeline.invoice.model import Finding
+from pipeline.invoice.verify import Verified
+
+
+@dataclass(frozen=True)
+class FoundInvoice:
+    """Hold the values of an e-invoice; None where there is no readable one, and `findings` that say why not."""
+
+    verified: Verified | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def find_einvoice(document: Document) -> FoundInvoice:
+    """Return what the e-invoice in a document says, checked, and held against the pages that came with it."""
+    einvoices, unread = _read_all(document)
+    if not einvoices:
+        return FoundInvoice(findings=tuple(unread))
+    # Of two that agree, the one that says more.
+    einvoice = max(einvoices, key=lambda one: len(one.quotes))
+    # An XML file is its own page: there is nothing to compare it with.
+    own_page = "pdf" not in document.media_type
+    comparison = Comparison({}) if own_page else compare(einvoice, document)
+    findings = [
+        *unread,
+        *_differences(einvoice, einvoices),
+        *einvoice.findings,
+        *comparison.findings,
+        *check(einvoice.invoice, einvoice.kind),
+    ]
+    evidence = page_evidence(einvoice, comparison.pages)
+    return FoundInvoice(Verified(einvoice.kind, einvoice.invoice, evidence, sort_findings(findings)))
+
+
+_COMPARED = ("invoice_number", "date", "due_date", "currency", "total_amount", "net_amount", "tax_amount")
+
+
+def _read_all(document: Document) -> tuple[list[EInvoice], list[Finding]]:
+    einvoices = []
+    unread = []
+    for attachment in document.attachments:
+        try:
+            einvoices.append(read_xml(attachment.text))
+        except XmlRefused as refused:
+            message = f"The e-invoice {attachment.name} was not read: {refused}."
+            unread.append(warning("einvoice_unreadable", "", message))
+    return einvoices, unread
+
+
+def _differences(taken: EInvoice, einvoices: Sequence[EInvoice]) -> list[Finding]:
+    """Report every value in which another e-invoice differs from the one taken: nobody can say which one counts."""
+    return [
+        error("einvoices_differ", path, f"The file holds several e-invoices: one says {value}, another {other[path]}.")
+        for other in map(_header, einvoices)
+        for path, value in _header(taken).items()
+        if None not in (value, other[path]) and other[path] != value
+    ]
+
+
+def _header(einvoice: EInvoice) -> dict[str, Any]:
+    invoice = einvoice.invoice
+    return {
+        "kind": einvoice.kind.value,
+        **{name: getattr(invoice, name) for name in _COMPARED},
+        "vendor.name": invoice.vendor.name,
+        "vendor.iban": invoice.vendor.iban,
+    }

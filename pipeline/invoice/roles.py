@@ -1,0 +1,146 @@
+"""Tell vendor and buyer apart: by the labels at their names, and by what else stands around them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pipeline.invoice.checks import error, warning
+from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.labels import groups, is_label, mentions
+from pipeline.invoice.model import Finding, Invoice
+from pipeline.invoice.words import fold, squeeze, words_of
+
+# A title is short; longer cells are sentences that merely mention the word.
+_TITLE_WORDS = 5
+_CELL = re.compile(r"\S+(?: \S+)*")
+_DOMAIN = re.compile(r"(?:@|https?://|www\.)([\w.-]+)\.[a-z]{2,}", re.IGNORECASE)
+# `Acme Ltd · 5 Main Street` in one line, above an address window: who sends the letter.
+_SENDER = re.compile(r"\s{0,6}[|·•●,;–-]\s+\S.*\d")
+_IDENTITY_LINES = 10
+_FEWEST_LETTERS = 4
+# By this much the buyer has to look more like the vendor than the vendor does.
+_MARGIN = 2
+
+
+def role_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
+    """Find a vendor that is the buyer, or no name at all."""
+    vendor, buyer = invoice.vendor.name, invoice.buyer.name
+    if not vendor:
+        return
+    if buyer and squeeze(vendor) == squeeze(buyer):
+        yield error("vendor_is_buyer", "vendor.name", f"{vendor} was read as both the vendor and the buyer.")
+    elif _is_label(index, vendor):
+        yield error("name_is_label", "vendor.name", f"“{vendor}” is a label of the page and no name.")
+    elif not index.is_xml:
+        yield from _exchanged(index, vendor, buyer)
+
+
+def _is_label(index: DocumentIndex, name: str) -> bool:
+    """Say whether a name consists of label phrases, or is followed by a colon wherever it stands."""
+    if is_label(name, groups()):
+        return True
+    folded = fold(name)
+    ends = [folded_line[at + len(folded) :] for folded_line, at in _folded_places(index, folded)]
+    return bool(ends) and all(end.lstrip().startswith(":") for end in ends)
+
+
+def _exchanged(index: DocumentIndex, vendor: str, buyer: str | None) -> Iterator[Finding]:
+    names = {fold(name) for name in (vendor, buyer) if name}
+    roles = _roles_of(index, vendor, names)
+    is_labelled_buyer = bool(roles) and set(roles) == {"buyer"}
+    if buyer is None:
+        if is_labelled_buyer:
+            yield warning("vendor_doubtful", "vendor.name", f"{vendor} seems to be printed as the buyer.")
+        return
+    counter_roles = _roles_of(index, buyer, names)
+    if is_labelled_buyer and "buyer" not in counter_roles:
+        yield error("parties_exchanged", "vendor.name", f"{vendor} is printed as the buyer, {buyer} is not.")
+    elif _likeness(index, buyer, counter_roles) - _likeness(index, vendor, roles) >= _MARGIN:
+        message = f"{buyer} looks more like the sender of this document than {vendor}."
+        yield error("parties_exchanged", "vendor.name", message)
+
+
+def _likeness(index: DocumentIndex, name: str, roles: list[str]) -> int:
+    """Return how much a name looks like the sender's: its labels count most."""
+    places = list(_places(index, name))
+    points = 3 * ("vendor" in roles) - 3 * ("buyer" in roles)
+    points += 2 * _owns_domain(index, name)
+    points += 2 * any(_is_sender(index, line, end) for line, _, end in places)
+    points += 2 * any(_has_identity(index, line, start) for line, start, _ in places)
+    points += any(line == _first_line(index) for line, _, _ in places)
+    return points
+
+
+def _folded_places(index: DocumentIndex, folded: str) -> Iterator[tuple[str, int]]:
+    for line in index.lines:
+        text = fold(line.text)
+        at = text.find(folded)
+        while at >= 0:
+            yield text, at
+            at = text.find(folded, at + 1)
+
+
+def _places(index: DocumentIndex, name: str) -> Iterator[tuple[int, int, int]]:
+    """Yield line, start and end of a name in the view with columns."""
+    wanted = name.casefold()
+    for number, line in enumerate(index.lines):
+        start = -1 if line.plain else line.text.casefold().find(wanted)
+        if start >= 0:
+            yield number, start, start + len(name)
+
+
+def _owns_domain(index: DocumentIndex, name: str) -> bool:
+    """Say whether a web or mail address of the page is made of the name's words."""
+    words = words_of(name)
+    keys = {word for word in words[:2] if len(word) >= _FEWEST_LETTERS} | {squeeze(" ".join(words[:2]))}
+    return any(
+        key in squeeze(match[1])
+        for line in index.lines
+        for match in _DOMAIN.finditer(line.text)
+        for key in keys
+        if len(key) >= _FEWEST_LETTERS
+    )
+
+
+def _is_sender(index: DocumentIndex, line: int, end: int) -> bool:
+    """Say whether an address follows the name in its line."""
+    return bool(_SENDER.match(index.lines[line].text, end))
+
+
+def _has_identity(index: DocumentIndex, line: int, start: int) -> bool:
+    """Say whether the block below a name gives a tax number or an account, as a sender's does."""
+    page = index.lines[line].page
+    for number in range(line, min(len(index.lines), line + _IDENTITY_LINES)):
+        below = index.lines[number]
+        if below.page != page or below.plain:
+            break
+        for cell in _CELL.finditer(below.text):
+            is_below = cell.start() <= start + 2 and cell.end() >= start - 2
+            if is_below and any(map(str.isdigit, cell.group())) and mentions(cell.group(), "identity"):
+                return True
+    return False
+
+
+def _first_line(index: DocumentIndex) -> int:
+    return next((number for number, line in enumerate(index.lines) if line.text.strip()), -1)
+
+
+def _roles_of(index: DocumentIndex, name: str, names: set[str]) -> list[str]:
+    """Return the role at each place of a name, empty where no label stands beside or above it; names are no labels."""
+    roles = []
+    for number, line in enumerate(index.lines):
+        start = -1 if line.plain else fold(line.text).find(fold(name))
+        if start >= 0:
+            cells = [cell.group() for cell in _CELL.finditer(line.text, 0, start)]
+            beside = [*reversed(cells[-2:]), *index.headings(number, start, start + len(name))]
+            roles.append(next((role for text in beside if fold(text) not in names and (role := _role(text))), ""))
+    return roles
+
+
+def _role(text: str) -> str:
+    """Return the role that a label names; none for sentences, for both at once, and where a value stands behind it."""
+    if len(text.split()) > _TITLE_WORDS or any(character.isdigit() for character in text):
+        return ""
+    named = [role for role in ("buyer", "vendor") if mentions(text, role)]
+    return named[0] if len(named) == 1 else ""

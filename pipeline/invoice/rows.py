@@ -1,0 +1,281 @@
+"""Hold the lines of an invoice against the rows of its table: lines left out, read twice, invented or mixed up."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.invoice.checks import error, is_product, lines_fit, sum_of_lines
+from pipeline.invoice.evidence import Money, Text, find_description
+from pipeline.invoice.index import DocumentIndex, Seen
+from pipeline.invoice.labels import Label, amount_label, mentions
+from pipeline.invoice.model import Finding, Invoice, LineItem
+from pipeline.invoice.numbers import Amount
+from pipeline.invoice.words import squeeze
+
+_CELL = re.compile(r"\S+(?: \S+)*")
+_SUMS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE})
+# Right ends of the amounts of one column differ by no more characters than this.
+_ALIGNED = 2
+_MOST_NUMBERS = 10
+_MOST_OCCURRENCES = 60
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold where the lines of an invoice were found: descriptions by line number, amounts by field path."""
+
+    index: DocumentIndex
+    rows: Mapping[int, Text]
+    money: Mapping[str, Money]
+
+    def place(self, number: int, name: str) -> Money | None:
+        """Return where a number of a line stands."""
+        return self.money.get(f"line_items.{number}.{name}")
+
+
+@dataclass(frozen=True)
+class _Product:
+    """Hold three numbers of one printed row of which the last is the product of the others."""
+
+    line: int
+    quantity: Decimal
+    price: Decimal
+    total: Decimal
+    start: int
+    end: int
+    is_money: bool
+
+
+def row_doubts(table: Table, invoice: Invoice) -> Iterator[Finding]:
+    """Find lines that the table does not have, and rows of it that no line was read from."""
+    if table.index.is_xml:
+        return
+    products = [product for number in range(len(table.index.lines)) for product in _products(table.index, number)]
+    yield from _sums_as_lines(invoice)
+    yield from _repeated(table.index, invoice)
+    yield from _extra(invoice)
+    yield from _unread(table, invoice, products)
+    yield from _mixed_up(table, invoice, products)
+    yield from _turned(table, invoice)
+
+
+def _sums_as_lines(invoice: Invoice) -> Iterator[Finding]:
+    net, tax, lines = invoice.net_amount, invoice.tax_amount, sum_of_lines(invoice)
+    if not net or not tax or lines is None or len(invoice.line_items) < 2:
+        return
+    for number, line in enumerate(invoice.line_items):
+        is_tax = line.total == tax and lines - tax == net
+        named = line.description is not None and amount_label(line.description) in _SUMS
+        if is_tax or (named and line.total in (net, tax, invoice.total_amount)):
+            message = f"This line of {line.total} is a sum of the invoice, not one of its lines."
+            yield error("line_is_sum", f"line_items.{number}", message)
+
+
+def _repeated(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
+    """Find lines that were read more often than they are printed."""
+    read = Counter((squeeze(line.description), line.total) for line in invoice.line_items if line.description)
+    for number, line in enumerate(invoice.line_items):
+        key = (squeeze(line.description or ""), line.total)
+        if read.pop(key, 0) > 1 and line.description and line.total is not None:
+            wanted = sum(1 for one in invoice.line_items if (squeeze(one.description or ""), one.total) == key)
+            printed = _printed(index, line.description, line.total)
+            if 0 < printed < wanted:
+                message = f"The line “{line.description}” was read {wanted} times, but is printed {printed} times."
+                yield error("line_repeated", f"line_items.{number}", message)
+
+
+def _printed(index: DocumentIndex, description: str, total: Decimal) -> int:
+    """Return how often a description stands beside a total, in the view with columns."""
+    near = {seen.line for seen in index.amounts(total)}
+    beside, anywhere, after = 0, 0, -1
+    for _ in range(_MOST_OCCURRENCES):
+        found = find_description(index, description, after=after)
+        if found is None or found.first_line <= after or index.lines[found.first_line].plain:
+            break
+        anywhere += 1
+        beside += not near.isdisjoint(range(found.first_line - 1, found.last_line + 3))
+        after = found.last_line
+    return beside or anywhere
+
+
+def _extra(invoice: Invoice) -> Iterator[Finding]:
+    """Find the one line without which the others add up."""
+    total = sum_of_lines(invoice)
+    if total is None or len(invoice.line_items) < 2 or lines_fit(invoice, total):
+        return
+    for number, line in enumerate(invoice.line_items):
+        if line.total and lines_fit(invoice, total - line.total):
+            message = f"The lines add up without this one of {line.total}: it may be no line of its own."
+            yield error("line_extra", f"line_items.{number}", message)
+            return
+
+
+def _unread(table: Table, invoice: Invoice, products: list[_Product]) -> Iterator[Finding]:
+    """Find rows with quantity, price and total from which no line was read, or one whose amount is missing."""
+    total = sum_of_lines(invoice)
+    if total is not None and lines_fit(invoice, total):
+        # One more line would break the sum.
+        return
+    totals = Counter(abs(line.total) for line in invoice.line_items if line.total is not None)
+    ends = _column_ends(table, invoice)
+    for size, group in itertools.groupby(sorted(products, key=lambda one: abs(one.total)), lambda one: abs(one.total)):
+        rows = {one.line: one for one in group if _is_line(table.index, one, ends)}
+        if len(rows) > totals[size]:
+            first = rows[min(rows)]
+            message = f"The document prints {_shown(table.index, first.line)}, which no line was read from."
+            yield error("line_not_read", "line_items", message)
+            return
+    if total is not None and ends:
+        yield from _missing_amount(table, invoice, total, ends)
+
+
+def _missing_amount(table: Table, invoice: Invoice, total: Decimal, ends: set[int]) -> Iterator[Finding]:
+    """Find the amount of a row that the lines lack to add up."""
+    places = [table.place(number, "total") for number in range(len(invoice.line_items))]
+    used = {(place.line, place.start) for place in places if place}
+    for target in (invoice.net_amount, invoice.total_amount):
+        for seen in table.index.amounts(target - total) if target is not None else ():
+            is_free = (seen.line, seen.token.start) not in used and seen.token.money
+            if is_free and _is_in_column(table.index, seen, ends) and _is_row(table.index, seen):
+                message = f"The lines lack {abs(target - total)}, as printed in {_shown(table.index, seen.line)}."
+                yield error("line_not_read", "line_items", message)
+                return
+
+
+def _mixed_up(table: Table, invoice: Invoice, products: list[_Product]) -> Iterator[Finding]:
+    """Find lines with a number that is not their row's: the rest of the row proves it, or another row has it."""
+    by_line = {one.line: one for one in products}
+    ends = _column_ends(table, invoice)
+    for number, line in enumerate(invoice.line_items):
+        found = table.rows.get(number)
+        if found is None or table.index.lines[found.first_line].plain:
+            continue
+        span = range(found.first_line, found.last_line + 1)
+        row = next((by_line[at] for at in span if at in by_line), None)
+        if row and _contradicts(table.index, line, row, span):
+            message = f"Its row says {row.quantity} times {row.price} is {row.total}."
+            yield error("line_not_as_printed", f"line_items.{number}", message)
+        elif line.total is not None and _is_of_other_row(table, number, span) and _in_span(table.index, span, ends):
+            message = f"{line.total} does not stand in the row of “{line.description}”."
+            yield error("line_not_as_printed", f"line_items.{number}.total", message)
+
+
+def _contradicts(index: DocumentIndex, line: LineItem, row: _Product, span: range) -> bool:
+    """Say whether all but one number of a line are those of its row, and the row does not print that one at all."""
+    pairs = ((line.quantity, row.quantity), (line.unit_price, row.price), (line.total, row.total))
+    wrong = [own for own, printed in pairs if own is None or abs(own) != abs(printed)]
+    if len(wrong) != 1 or wrong[0] is None:
+        return False
+    return not any(abs(wrong[0]) in map(abs, one.values) for at in span for one in index.amounts_in(at))
+
+
+def _is_of_other_row(table: Table, number: int, span: range) -> bool:
+    """Say whether a line's total stands in the row of another line."""
+    place = table.place(number, "total")
+    return place is not None and any(
+        other != number and row.first_line <= place.line <= row.last_line and place.line not in span
+        for other, row in table.rows.items()
+    )
+
+
+def _in_span(index: DocumentIndex, span: range, ends: set[int]) -> bool:
+    return any(_in_column(index, at, ends) for at in span)
+
+
+def _turned(table: Table, invoice: Invoice) -> Iterator[Finding]:
+    """Find a quantity and a price that stand in each other's columns, by the table's head or by the other rows."""
+    orders: dict[int, bool] = {}
+    for number, line in enumerate(invoice.line_items):
+        price = table.place(number, "unit_price")
+        if price is None or line.quantity is None or line.unit_price is None:
+            continue
+        order = _order(table.index, price.line, line.quantity, line.unit_price)
+        if order is not None and order is not _quantity_first(table.index, price.line, default=order):
+            yield _exchanged(number)
+        elif order is not None:
+            orders[number] = order
+    count = Counter(orders.values())
+    for number, order in orders.items():
+        if count[order] < count[not order]:
+            yield _exchanged(number)
+
+
+def _order(index: DocumentIndex, line: int, quantity: Decimal, price: Decimal) -> bool | None:
+    """Say whether a row has the quantity left of the price; None where it may be either."""
+    starts = [
+        [one.start for one in index.amounts_in(line) if not one.part and abs(value) in map(abs, one.values)]
+        for value in (quantity, price)
+    ]
+    orders = {first < second for first in starts[0] for second in starts[1] if first != second}
+    return orders.pop() if len(orders) == 1 else None
+
+
+def _exchanged(number: int) -> Finding:
+    message = "Quantity and unit price stand in each other's columns."
+    return error("columns_exchanged", f"line_items.{number}.quantity", message)
+
+
+def _quantity_first(index: DocumentIndex, line: int, *, default: bool) -> bool:
+    """Say whether the nearest table head above has the quantity left of the price."""
+    page = index.lines[line].page
+    for number in range(line - 1, -1, -1):
+        above = index.lines[number]
+        if above.page != page or above.plain != index.lines[line].plain:
+            return default
+        cells = [(cell.start(), cell.group()) for cell in _CELL.finditer(above.text)]
+        quantities = [start for start, text in cells if mentions(text, "quantity") and not mentions(text, "price")]
+        prices = [start for start, text in cells if mentions(text, "price") and not mentions(text, "quantity")]
+        if quantities and prices:
+            return quantities[0] < prices[0]
+    return default
+
+
+def _products(index: DocumentIndex, line: int) -> Iterator[_Product]:
+    """Yield the first three numbers of a printed row that multiply."""
+    if index.lines[line].plain:
+        return
+    numbers = [one for one in index.amounts_in(line) if not one.part and not one.percent][:_MOST_NUMBERS]
+    for first, second, third in itertools.combinations(numbers, 3):
+        readings = (index.convention.readings(one) for one in (first, second, third))
+        for quantity, price, total in itertools.product(*readings):
+            if total and quantity and is_product(quantity, price, total):
+                yield _Product(line, quantity, price, total, third.start, third.end, third.money)
+                return
+
+
+def _is_line(index: DocumentIndex, product: _Product, ends: set[int]) -> bool:
+    """Say whether a row is one of the table: in its column of totals, and with no label of a sum."""
+    in_column = any(abs(product.end - end) <= _ALIGNED for end in ends)
+    before = index.lines[product.line].text[: product.start]
+    is_telling = product.is_money and 1 not in (abs(product.quantity), abs(product.price))
+    has_place = in_column or (not ends and is_telling)
+    return has_place and any(map(str.isalpha, before)) and amount_label(before) not in _SUMS
+
+
+def _is_row(index: DocumentIndex, seen: Seen[Amount]) -> bool:
+    return amount_label(index.lines[seen.line].text[: seen.token.start]) is None
+
+
+def _column_ends(table: Table, invoice: Invoice) -> set[int]:
+    """Return where the totals of the lines end, in the view with columns."""
+    places = [table.place(number, "total") for number in range(len(invoice.line_items))]
+    return {place.end for place in places if place and not table.index.lines[place.line].plain}
+
+
+def _in_column(index: DocumentIndex, line: int, ends: set[int]) -> list[Seen[Amount]]:
+    amounts = (one for one in index.amounts_in(line) if not one.part and not one.percent)
+    found = [Seen(line, one) for one in amounts if one.currency or (one.money and one.text[-3:-2] in ".,")]
+    return [seen for seen in found if _is_in_column(index, seen, ends)]
+
+
+def _is_in_column(index: DocumentIndex, seen: Seen[Amount], ends: set[int]) -> bool:
+    return not index.lines[seen.line].plain and any(abs(seen.token.end - end) <= _ALIGNED for end in ends)
+
+
+def _shown(index: DocumentIndex, line: int) -> str:
+    return f"“{' '.join(index.lines[line].text.split())[:80]}”"

@@ -1,0 +1,157 @@
+"""Hold total, net amount and tax against the amounts that the document labels as such."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from decimal import Decimal
+
+from pipeline.invoice.checks import adds_up, error, info, warning
+from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.labels import Label, mentions
+from pipeline.invoice.model import Finding, Invoice
+
+Labelled = dict[Label, set[Decimal]]
+_HEADING_REACH = 4
+# So many allowances and charges may stand between a subtotal and the total; with more, any sum can be explained.
+_MOST_OTHERS = 6
+_MOST_TAXES = 5
+_LABELS = {"net_amount": Label.NET, "tax_amount": Label.TAX}
+_WORDS = {"net_amount": "net amount", "tax_amount": "tax"}
+
+
+def sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
+    """Find totals, net amounts and taxes that are other amounts of the page, and printed sums that do not add up."""
+    labelled = labelled_sizes(index)
+    yield from _total(labelled, invoice)
+    for field in _LABELS:
+        yield from _part(labelled, invoice, field)
+    yield from _printed_sum(index, labelled, invoice)
+    yield from _derived(invoice)
+
+
+@functools.lru_cache(maxsize=16)
+def labelled_sizes(index: DocumentIndex) -> Labelled:
+    """Return the sizes of all money amounts by the label beside or above them."""
+    groups = ("grand_total", "gross", "total", "due", "net", "tax", "other")
+    lines = {
+        number + down
+        for number, line in enumerate(index.lines)
+        if not line.plain and any(mentions(line.text, group) for group in groups)
+        for down in range(_HEADING_REACH)
+    }
+    sizes: dict[Label, set[Decimal]] = defaultdict(set)
+    for seen in index.all_amounts():
+        readings = index.convention.readings(seen.token)
+        if seen.line in lines and seen.token.money and not seen.token.percent and len(readings) == 1:
+            label = index.label_of_amount(seen)
+            if label is not None:
+                sizes[label].add(abs(readings[0]))
+    return sizes
+
+
+def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
+    """Compare the total with the amounts that the document labels as totals.
+
+    A label alone makes a warning; an error needs the document's own arithmetic on the label's side, or nothing at all
+    on the other.
+    """
+    total, net, tax = invoice.total_amount, invoice.net_amount, invoice.tax_amount
+    if total is None or abs(total) in labelled[Label.GRAND_TOTAL]:
+        return
+    at_total = abs(total) in labelled[Label.TOTAL]
+    totals = labelled[Label.GRAND_TOTAL] | labelled[Label.TOTAL]
+    if abs(total) not in labelled[Label.DUE]:
+        totals |= labelled[Label.DUE]
+    # Beside a plain “total” the only doubt left is that it is the total before tax.
+    nets = set() if at_total else labelled[Label.NET] | labelled[Label.OTHER] | _sizes(net)
+    taxes = labelled[Label.TAX] | _sizes(tax)
+    proven = totals & {base + part for base in nets | {abs(total)} for part in taxes if base and part} - {abs(total)}
+    agreed = net is not None and tax is not None and adds_up(net, tax, total)
+    # Neither a label nor net plus tax speaks for it: some number of the document that is no total.
+    unsupported = not agreed and not at_total and abs(total) not in labelled[Label.DUE]
+    suspects = proven or (set() if at_total else labelled[Label.GRAND_TOTAL]) or (totals if unsupported else set())
+    if suspects:
+        words = " or ".join(format(value, "f") for value in sorted(suspects))
+        make = error if (proven or unsupported) and not agreed else warning
+        message = f"The document prints {words} as its total, but {total} was read."
+        yield make("total_not_at_label", "total_amount", message)
+
+
+def _sizes(value: Decimal | None) -> set[Decimal]:
+    return set() if value is None else {abs(value)}
+
+
+def _part(labelled: Labelled, invoice: Invoice, field: str) -> Iterator[Finding]:
+    """Find a net amount or a tax that stands at no label for one, while another amount does."""
+    value, label = getattr(invoice, field), _LABELS[field]
+    net, tax, total = invoice.net_amount, invoice.tax_amount, invoice.total_amount
+    if not value or (net is not None and tax is not None and total is not None and adds_up(net, tax, total)):
+        return
+    likely = labelled[label] - {Decimal(0)}
+    if likely and abs(value) not in _sums_of(likely) and not _is_subtotal(labelled, field, value):
+        words = " or ".join(format(one, "f") for one in sorted(likely)[:3])
+        yield error(
+            "part_not_at_label", field, f"The document prints {words} as {_WORDS[field]}, but {value} was read."
+        )
+
+
+def _is_subtotal(labelled: Labelled, field: str, value: Decimal) -> bool:
+    return field == "net_amount" and abs(value) in labelled[Label.OTHER] | labelled[Label.TOTAL]
+
+
+def _printed_sum(index: DocumentIndex, labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
+    """Add up the document's own amounts where net amount or tax were not read: they must lead to the total."""
+    net, tax, total = invoice.net_amount, invoice.tax_amount, invoice.total_amount
+    if total is None or (net is not None and tax is not None):
+        return
+    nets = _sizes(net) or labelled[Label.NET] or _subtotals(index)
+    taxes = _sizes(tax) or labelled[Label.TAX]
+    others = labelled[Label.OTHER] - nets
+    if not nets or not taxes or len(taxes) > _MOST_TAXES or len(others) > _MOST_OTHERS or abs(total) in nets:
+        return
+    reachable = {base + part for base in nets for part in _sums_of(taxes)}
+    if not any(_leads_to(abs(total), start, others) for start in reachable):
+        base, part = max(nets), max(taxes)
+        message = f"The document prints {base} and tax of {part}, which make {base + part}; the total says {total}."
+        yield error("printed_sum_mismatch", "total_amount", message)
+
+
+def _subtotals(index: DocumentIndex) -> set[Decimal]:
+    """Return the sizes of the amounts that a label on their own line calls a subtotal."""
+    found = set()
+    for seen in index.all_amounts():
+        readings = index.convention.readings(seen.token)
+        before = index.lines[seen.line].text[: seen.token.start]
+        if seen.token.money and not seen.token.percent and len(readings) == 1 and mentions(before, "subtotal"):
+            found.add(abs(readings[0]))
+    return found
+
+
+def _sums_of(amounts: Collection[Decimal]) -> set[Decimal]:
+    """Return the sums of all choices of at least one amount."""
+    chosen = sorted(amounts)[:_MOST_TAXES]
+    choices = itertools.chain.from_iterable(itertools.combinations(chosen, n) for n in range(1, len(chosen) + 1))
+    return {sum(choice, Decimal(0)) for choice in choices} | set(amounts)
+
+
+def _leads_to(total: Decimal, start: Decimal, others: Collection[Decimal]) -> bool:
+    """Say whether allowances and charges can lead from net plus tax to the total."""
+    signs = itertools.product((-1, 0, 1), repeat=len(others))
+    return any(
+        adds_up(start, sum((sign * one for sign, one in zip(choice, others, strict=True)), Decimal(0)), total)
+        for choice in signs
+    )
+
+
+def _derived(invoice: Invoice) -> Iterator[Finding]:
+    """Say what the third of net amount, tax and total would be; it is never filled in."""
+    net, tax, total = invoice.net_amount, invoice.tax_amount, invoice.total_amount
+    if total is None or (net is None) == (tax is None):
+        return
+    if net is None and tax is not None:
+        yield info("derivable", "net_amount", f"The total less the tax makes {total - tax}; it was not read.")
+    elif net is not None:
+        yield info("derivable", "tax_amount", f"The total less the net amount makes {total - net}; it was not read.")

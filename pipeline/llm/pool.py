@@ -1,0 +1,172 @@
+"""Several hosts as one: a session gets the host with the least to do, and moves on when that one is lost.
+
+A session stays where it began, because its prompt's beginning is cached there. A host that is away is left alone by all
+sessions while another one is up; `HostPool.attend` looks at it until it is back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Literal
+
+import anyio
+import structlog
+from pydantic import BaseModel, Field, SecretStr
+
+from pipeline.errors import HostFault
+from pipeline.llm.hosts import HostedModel, HostSettings, HostState, HostStatus, Observer, host_from
+from pipeline.llm.protocol import Model, ModelReply, ModelRequest
+
+log = structlog.get_logger()
+
+
+class HostEntry(BaseModel, frozen=True, extra="forbid"):
+    """Set one of several model servers; what is left out is as in [llm]."""
+
+    base_url: str = Field(description="address of LM Studio's OpenAI-compatible API")
+    api_key: SecretStr | None = Field(None, description="API token")
+    model: str | None = Field(None, description="name of the model; empty takes the one that is loaded")
+    slots: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(None, description="calls at once")
+    context_tokens: Annotated[int, Field(ge=256)] | Literal["auto"] | None = Field(
+        None, description="context the model is loaded with, tokens"
+    )
+
+
+class LlmSettings(HostSettings, frozen=True, extra="forbid"):
+    """Set the model server, or with `hosts` several that share the work."""
+
+    hosts: tuple[HostEntry, ...] = Field(
+        (), description="several servers, each as a table [[llm.hosts]] with base_url; none: the one at base_url above"
+    )
+
+    def each(self) -> tuple[HostSettings, ...]:
+        """Return the settings of every host."""
+        shared = {name: getattr(self, name) for name in HostSettings.model_fields}
+        own = [{name: value for name, value in entry if value is not None} for entry in self.hosts]
+        return tuple(HostSettings(**{**shared, **values}) for values in own or [{}])
+
+
+def pool_from(settings: LlmSettings, *, on_change: Observer | None = None) -> HostPool:
+    """Return the hosts that the settings describe; raise `ConfigError` for an address that is not to be used."""
+    return HostPool([host_from(one, on_change=on_change) for one in settings.each()])
+
+
+class HostPool:
+    """Share sessions out over hosts; with more than one, `attend` has to run beside them."""
+
+    def __init__(self, hosts: Sequence[HostedModel]) -> None:
+        self._hosts = tuple(hosts)
+        self._sessions = dict.fromkeys(self._hosts, 0)
+
+    @property
+    def states(self) -> tuple[HostState, ...]:
+        """Return a snapshot of every host."""
+        return tuple(host.state for host in self._hosts)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[HostSession]:
+        """Lend the host with the least to do for the length of a session."""
+        session = HostSession(self)
+        self._sessions[session.host] += 1
+        try:
+            yield session
+        finally:
+            self._sessions[session.host] -= 1
+
+    async def ready(self) -> None:
+        """Return as soon as a host takes calls."""
+        if len(self._hosts) == 1:
+            await self._hosts[0].ready()
+        else:
+            await self._one_open()
+
+    async def attend(self) -> None:
+        """Look at hosts that are lost, for as long as this runs; a single one is looked at by those who wait for it."""
+        if len(self._hosts) < 2:
+            return
+        async with anyio.create_task_group() as tasks:
+            for host in self._hosts:
+                tasks.start_soon(host.attend)
+
+    async def aclose(self) -> None:
+        """Close the connections of all hosts."""
+        for host in self._hosts:
+            await host.aclose()
+
+    def least_loaded(self) -> HostedModel:
+        """Return the host that has the least to do for its slots; one that is away only where all are."""
+        return min(self._hosts, key=self._load)
+
+    async def complete(self, session: HostSession, request: ModelRequest) -> ModelReply:
+        """Return the reply of the session's host, or of another one where that is away."""
+        if len(self._hosts) == 1:
+            return await session.host.complete(request, begun=session.begun)
+        while True:
+            await self._one_open()
+            if not session.host.takes_calls:
+                self._move(session)
+            try:
+                return await session.host.complete(request, begun=session.begun, wait=False)
+            except HostFault:
+                # Lost on the way; a request that keeps failing at a host that is well is no HostFault any more.
+                if session.host.takes_calls:
+                    raise
+
+    def _move(self, session: HostSession) -> None:
+        self._sessions[session.host] -= 1
+        before, session.host = session.host, self.least_loaded()
+        self._sessions[session.host] += 1
+        if session.begun and session.host is not before:
+            log.info("session.moved", to=session.host.state.address, away=before.state.address)
+
+    async def _one_open(self) -> None:
+        """Wait until a host takes calls; raise what is known of the first one when the wait is over."""
+        if any(host.takes_calls for host in self._hosts):
+            return
+        with anyio.move_on_after(self._hosts[0].patience_seconds):
+            async with anyio.create_task_group() as tasks:
+                for host in self._hosts:
+                    tasks.start_soon(_until_open, host, tasks.cancel_scope)
+        if not any(host.takes_calls for host in self._hosts):
+            self._hosts[0].raise_absence()
+
+    def _load(self, host: HostedModel) -> tuple[bool, float]:
+        state = host.state
+        away = state.status in (HostStatus.DOWN, HostStatus.REFUSED)
+        return away, self._sessions[host] / state.slots
+
+
+class HostSession:
+    """Answer the requests of one session, all by one host as long as it is there."""
+
+    def __init__(self, pool: HostPool) -> None:
+        self._pool = pool
+        self.host = pool.least_loaded()
+        self.begun = False
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Return the reply, however long all hosts are away."""
+        reply = await self._pool.complete(self, request)
+        self.begun = True
+        return reply
+
+
+@asynccontextmanager
+async def session_of(model: Model | HostPool) -> AsyncIterator[Model]:
+    """Lend a session of a pool, or a single model as it is."""
+    if isinstance(model, HostPool):
+        async with model.session() as session:
+            yield session
+    else:
+        yield model
+
+
+def model_name(model: Model) -> str:
+    """Return the name of the model a session speaks with, empty where it is not known."""
+    return model.host.state.model if isinstance(model, HostSession) else ""
+
+
+async def _until_open(host: HostedModel, race: anyio.CancelScope) -> None:
+    await host.until_open()
+    race.cancel()

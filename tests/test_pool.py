@@ -1,0 +1,153 @@
+"""Several hosts: where sessions go, stay and move to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from pipeline.errors import HostFault
+from pipeline.llm.hosts import HostStatus
+from pipeline.llm.pool import HostPool, LlmSettings, pool_from
+from pipeline.llm.protocol import ModelRequest
+from pipeline.llm.standin import StandInServer, StandInSettings
+
+FAST = {"probe_interval_seconds": 0.02, "probe_interval_max_seconds": 0.05, "cool_off_seconds": 0.05}
+CALLS = 3
+
+
+@asynccontextmanager
+async def hosts(
+    count: int, *, slots: int = 4, delay_seconds: float = 0.1, **more: object
+) -> AsyncIterator[tuple[list[StandInServer], HostPool]]:
+    """Serve so many stand-ins, and attend a pool of them."""
+    async with AsyncExitStack() as stack:
+        settings = StandInSettings(slots=slots, delay_seconds=delay_seconds)
+        servers = [await stack.enter_async_context(StandInServer(settings)) for _ in range(count)]
+        entries = [{"base_url": server.base_url} for server in servers]
+        pool = pool_from(LlmSettings.model_validate({**FAST, "hosts": entries, **more}))
+        stack.push_async_callback(pool.aclose)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(pool.attend)
+        yield servers, pool
+        tasks.cancel_scope.cancel()
+
+
+def request(text: str) -> ModelRequest:
+    return ModelRequest(messages=({"role": "user", "content": text},), max_tokens=20)
+
+
+async def work(pool: HostPool, name: str, done: list[str]) -> None:
+    async with pool.session() as session:
+        for call in range(CALLS):
+            await session.complete(request(f"{name}, call {call}"))
+    done.append(name)
+
+
+async def run_sessions(pool: HostPool, count: int, done: list[str]) -> float:
+    """Run sessions beside each other and return how long they took."""
+    started = anyio.current_time()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for number in range(count):
+                tasks.start_soon(work, pool, f"session {number}", done)
+    return anyio.current_time() - started
+
+
+async def test_two_hosts_finish_in_half_the_time_of_one() -> None:
+    """Sessions go to the host with the least to do, so two hosts of four slots work like one of eight."""
+    took = []
+    for count in (1, 2):
+        async with hosts(count) as (servers, pool):
+            await pool.ready()
+            while not all(state.status is HostStatus.UP for state in pool.states):
+                await anyio.lowlevel.checkpoint()
+            took.append(await run_sessions(pool, 16, []))
+    assert took[1] < 0.7 * took[0]
+    assert [server.stats.by_kind["plain"] for server in servers] == [1 + 8 * CALLS] * 2
+
+
+async def test_a_session_stays_on_its_host() -> None:
+    """All calls of a session go to one host, where the beginning of its prompt is cached."""
+    async with hosts(2, delay_seconds=0.0) as (servers, pool):
+        await pool.ready()
+        async with pool.session() as session:
+            first = session.host
+            for call in range(6):
+                await session.complete(request(f"call {call}"))
+                assert session.host is first
+    assert sorted(server.stats.by_kind["plain"] for server in servers)[-1] >= 6
+
+
+async def test_a_host_that_dies_in_the_middle_loses_nothing() -> None:
+    """Sessions whose host is switched off go on at the other one; it is told once, and found again by itself."""
+    done: list[str] = []
+    async with hosts(2) as (servers, pool):
+        with capture_logs() as logs:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run_sessions, pool, 24, done)
+                await servers[0].wait_until(lambda stats: stats.by_kind["plain"] >= 8)
+                await servers[0].pause()
+                while len(done) < 24:
+                    await anyio.sleep(0.01)
+            assert sorted(pool.states, key=lambda one: one.status)[0].status is HostStatus.DOWN
+            await servers[0].resume()
+            with anyio.fail_after(5):
+                while not all(state.status is HostStatus.UP for state in pool.states):
+                    await anyio.sleep(0.01)
+    assert len(done) == 24
+    events = [entry["event"] for entry in logs]
+    assert (events.count("host.lost"), events.count("host.recovered")) == (1, 1)
+    assert "session.moved" in events
+
+
+async def test_sessions_wait_while_all_hosts_are_away() -> None:
+    """When no host is up sessions wait, and the first that comes back takes them all."""
+    done: list[str] = []
+    async with hosts(2, delay_seconds=0.0) as (servers, pool):
+        for server in servers:
+            await server.pause()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run_sessions, pool, 5, done)
+            while not all(state.status is HostStatus.DOWN for state in pool.states):
+                await anyio.sleep(0.01)
+            assert done == []
+            await servers[1].resume()
+    assert len(done) == 5
+
+
+async def test_a_one_shot_command_waits_only_so_long_for_any_host() -> None:
+    """With a longest wait set, the absence of all hosts is raised with its reason."""
+    async with hosts(2, max_wait_seconds=0.2) as (servers, pool):
+        for server in servers:
+            await server.pause()
+        with pytest.raises(HostFault, match="no model server answers"):
+            async with pool.session() as session:
+                await session.complete(request("hello"))
+
+
+async def test_one_host_needs_nobody_to_attend_it() -> None:
+    """A pool of one waits for its host by looking itself."""
+    async with StandInServer() as server:
+        pool = pool_from(LlmSettings(base_url=server.base_url))
+        await pool.ready()
+        async with pool.session() as session:
+            assert (await session.complete(request("hello"))).text
+        await pool.attend()
+        await pool.aclose()
+
+
+def test_hosts_take_from_the_section_what_they_do_not_set() -> None:
+    """Each `[[llm.hosts]]` table inherits the shared settings; without any there is the one host of the section."""
+    entries = [{"base_url": "http://first.local"}, {"base_url": "http://second.local", "slots": 2, "model": ""}]
+    settings = LlmSettings.model_validate({"model": "invoices", "timeout_seconds": 60, "hosts": entries})
+
+    assert [(one.base_url, one.model, one.slots) for one in settings.each()] == [
+        ("http://first.local", "invoices", "auto"),
+        ("http://second.local", "", 2),
+    ]
+    assert {one.timeout_seconds for one in settings.each()} == {60}
+    assert [one.base_url for one in LlmSettings().each()] == ["http://localhost:1234/v1"]
