@@ -533,3 +533,17 @@ async def test_an_engine_without_jobs_is_drained(outbox: Outbox) -> None:
     """Nothing to wait for."""
     with anyio.fail_after(5):
         await work(engine_over(outbox, Body()))
+
+
+async def test_a_pause_before_the_next_attempt_is_remembered_over_a_restart(outbox: Outbox) -> None:
+    """A new process waits for what is left of the pause instead of trying at once."""
+    body = Body(OutputFault("empty"), DONE)
+    job = claim(outbox, "a")
+    for _ in range(2):
+        engine = engine_over(outbox, body, retry=LONG_PAUSE)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work, engine, job)
+            await until(lambda: names(job)[-1] == "retry.scheduled")
+            await anyio.wait_all_tasks_blocked()
+            engine.stop()
+    assert body.calls == [job.name]

@@ -581,3 +581,44 @@ def test_inbox_and_outbox_lie_beside_each_other(tmp_path: Path, inbox: str, outb
     (tmp_path / "link").symlink_to(tmp_path / "in")
     found = misplaced(tmp_path / inbox, tmp_path / outbox)
     assert (found is None) if problem is None else (found is not None and problem in found)
+
+
+async def test_a_job_folder_moved_back_into_the_inbox_is_tried_again(place: Place) -> None:
+    """A person moves a failed job's folder back; it runs afresh, and its trace keeps what was before."""
+    place.body.outcome = Outcome(State.FAILED, error={"type": "X", "message": "no", "hint": "", "transient": False})
+    place.drop("bill.pdf")
+    await once(place.service())
+    (failed,) = place.outbox.jobs(State.FAILED)
+    failed.path.rename(place.inbox / failed.name)
+    place.body.outcome = DONE
+    await once(place.service())
+    (done,) = place.outbox.jobs(State.DONE)
+    assert done.name == failed.name
+    assert place.left() == []
+    assert place.body.asked == [done.name, done.name]
+    assert "job.reopened" in done.trace_path.read_text()
+
+
+async def test_a_copy_of_a_job_folder_stays_in_the_inbox_and_says_why(place: Place) -> None:
+    """A folder that names a job the outbox still holds is no second job."""
+    place.drop("bill.pdf")
+    await once(place.service())
+    (done,) = place.outbox.jobs(State.DONE)
+    shutil.copytree(done.path, place.inbox / "copy")
+    logs = await once(place.service())
+    assert place.left() == ["copy"]
+    assert "copy of a job" in told(logs, "file.not_claimed")[0]["reason"]
+    assert place.body.asked == [done.name]
+
+
+async def test_a_source_taken_out_by_hand_is_put_back_by_dropping_the_file_again(place: Place) -> None:
+    """The finished job gets its document back and is not done again."""
+    place.drop("bill.pdf", "the bill")
+    await once(place.service())
+    (done,) = place.outbox.jobs(State.DONE)
+    assert done.source_path is not None
+    done.source_path.unlink()
+    place.drop("bill.pdf", "the bill")
+    await once(place.service())
+    assert (done.path / "source.pdf").read_text() == "the bill"
+    assert len(place.body.asked) == 1
