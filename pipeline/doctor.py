@@ -5,24 +5,36 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+
+import anyio
 
 from pipeline.agent import prompt_llm_for_json
+from pipeline.agent.messages import user_message
 from pipeline.app import open_folders
 from pipeline.config import SETTINGS_NAME, Settings, config_folder
 from pipeline.errors import PipelineError
 from pipeline.llm.discovery import HostFacts, ModelFacts, probe
-from pipeline.llm.hosts import host_from
-from pipeline.llm.protocol import JsonObject, Model, ModelRequest
+from pipeline.llm.hosts import HostedModel, HostSettings, host_from
+from pipeline.llm.pool import LlmSettings
+from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
 from pipeline.lock import holder
 from pipeline.watch import file_system, must_poll
 
 _MIN_FREE_BYTES = 200_000_000
 _MIN_CONTEXT_TOKENS = 8192
 _PATIENCE_SECONDS = 20.0
+_MEASURING_SECONDS = 120.0
+_MEASURED_WORDS = 25  # some 600 tokens: hexadecimal digits are the worst case of every tokenizer
+_MEASURED_ANSWER_TOKENS = 64
+# What a one-page invoice takes, by `tests/benchmarks/tokens.py` and the cache of a server that keeps prefixes.
+_INVOICE_PROMPT_TOKENS, _INVOICE_ANSWER_TOKENS = 2200, 300
+_TOOL_RESULT = "4242"
 _ADD_TOOL: JsonObject = {
     "type": "function",
     "function": {
@@ -73,18 +85,32 @@ async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
         return
     yield _watch_check(settings)
     yield _daemon_check(settings)
-    facts = await _probe(settings)
+    for host in _hosts(settings.llm):
+        async for check in _examine_host(host):
+            yield check
+
+
+def _hosts(llm: HostSettings) -> tuple[HostSettings, ...]:
+    return llm.each() if isinstance(llm, LlmSettings) else (llm,)
+
+
+async def _examine_host(llm: HostSettings) -> AsyncIterator[Check]:
+    facts = await _probe(llm)
     yield _host_check(facts)
-    if not facts.reachable:
+    if not facts.reachable or facts.needs_key:
         return
-    model = facts.pick(settings.llm.model)
-    yield _model_check(facts, model, asked=settings.llm.model)
+    model = facts.pick(llm.model)
+    yield _model_check(facts, model, asked=llm.model)
     if model is None:
         return
-    yield _context_check(model)
+    yield _context_check(model, llm)
     yield _vision_check(model)
-    async for check in _model_at_work(settings):
-        yield check
+    host = host_from(llm.model_copy(update={"max_wait_seconds": _PATIENCE_SECONDS}))
+    try:
+        async for check in _model_at_work(host):
+            yield check
+    finally:
+        await host.aclose()
 
 
 def _folder_check(name: str, folder: Path) -> Check:
@@ -110,8 +136,7 @@ def _daemon_check(settings: Settings) -> Check:
     return Check("daemon", Grade.GOOD, seen)
 
 
-async def _probe(settings: Settings) -> HostFacts:
-    llm = settings.llm
+async def _probe(llm: HostSettings) -> HostFacts:
     return await probe(
         llm.base_url,
         api_key=llm.api_key.get_secret_value(),
@@ -121,7 +146,7 @@ async def _probe(settings: Settings) -> HostFacts:
 
 
 def _host_check(facts: HostFacts) -> Check:
-    if not facts.reachable:
+    if not facts.reachable or facts.needs_key:
         remedy = facts.hint or "start LM Studio's server: `lms server start`"
         return Check("LM Studio", Grade.BAD, f"{facts.address}: {facts.error}", remedy)
     if not facts.is_lm_studio:
@@ -141,12 +166,14 @@ def _model_check(facts: HostFacts, model: ModelFacts | None, *, asked: str) -> C
     return Check("model", Grade.GOOD, model.name)
 
 
-def _context_check(model: ModelFacts) -> Check:
-    slots = f"{model.slots} slots" if model.slots else "slots unknown, 4 are assumed"
-    if model.context_tokens is None:
-        return Check("context", Grade.POOR, f"context unknown, {slots}", "set [llm] context_tokens and slots")
-    seen = f"{model.context_tokens} tokens, {slots}"
-    if model.context_tokens < _MIN_CONTEXT_TOKENS:
+def _context_check(model: ModelFacts, llm: HostSettings) -> Check:
+    slots = model.slots if llm.slots == "auto" else llm.slots
+    context = model.context_tokens if llm.context_tokens == "auto" else llm.context_tokens
+    told = f"{slots} slots" if slots else "slots unknown, 4 are assumed"
+    if context is None:
+        return Check("context", Grade.POOR, f"context unknown, {told}", "set [llm] context_tokens and slots")
+    seen = f"{context} tokens, {told}"
+    if context < _MIN_CONTEXT_TOKENS:
         remedy = f"load the model with --context-length {2 * _MIN_CONTEXT_TOKENS}"
         return Check("context", Grade.POOR, seen, remedy)
     return Check("context", Grade.GOOD, seen)
@@ -157,35 +184,44 @@ def _vision_check(model: ModelFacts) -> Check:
     return Check("vision", Grade.GOOD, seen)
 
 
-async def _model_at_work(settings: Settings) -> AsyncIterator[Check]:
-    host = host_from(settings.llm.model_copy(update={"max_wait_seconds": _PATIENCE_SECONDS}))
-    try:
-        yield await _guarded("tool call", _tool_call(host))
-        yield await _guarded("JSON answer", _json_answer(host))
-    finally:
-        await host.aclose()
+async def _model_at_work(host: HostedModel) -> AsyncIterator[Check]:
+    """Let the model do what sessions will ask of it: tool calls, or at least answers in JSON."""
+    tools = await _guarded("tool call", _tool_call(host))
+    answer = await _guarded("JSON answer", _json_answer(host))
+    if tools.grade is Grade.BAD and answer.grade is Grade.GOOD:
+        remedy = f"sessions will act by JSON instead; {tools.remedy}"
+        tools = replace(tools, grade=Grade.POOR, remedy=remedy)
+    yield tools
+    yield answer
+    if Grade.BAD not in (tools.grade, answer.grade):
+        async for check in _speed(host):
+            yield check
 
 
-async def _guarded(name: str, check: object) -> Check:
+async def _guarded(name: str, check: Awaitable[Check]) -> Check:
     try:
-        return await check  # type: ignore[misc,no-any-return]
+        return await check
     except PipelineError as error:
         return Check(name, Grade.BAD, error.message, error.hint)
 
 
 async def _tool_call(model: Model) -> Check:
-    question = "What is 17 plus 25? Use the tool, and do not answer yourself."
-    messages = ({"role": "user", "content": question},)
+    """Have a tool called, give it a result that nobody could guess, and look for it in the answer."""
+    messages = (user_message("What is 17 plus 25? Use the tool, and answer with its result alone."),)
     started = time.perf_counter()
-    reply = await model.complete(
-        ModelRequest(messages=messages, tools=(_ADD_TOOL,), tool_choice="auto", max_tokens=128)
-    )
-    seconds = time.perf_counter() - started
-    names = [call.name for call in reply.tool_calls]
-    if names[:1] != ["add_numbers"]:
+    reply = await model.complete(ModelRequest(messages=messages, tools=(_ADD_TOOL,), max_tokens=128))
+    if [call.name for call in reply.tool_calls][:1] != ["add_numbers"]:
         remedy = "choose a model that LM Studio marks for tool use, such as gemma-3-12b-it"
         return Check("tool call", Grade.BAD, f"{reply.model} called no tool", remedy)
-    return Check("tool call", Grade.GOOD, f"{reply.model} called the tool in {seconds:.1f} s")
+    call = replace(reply.tool_calls[0], id="call_1")
+    told = {"role": "assistant", "content": "", "tool_calls": [call.to_message()]}
+    result = {"role": "tool", "tool_call_id": call.id, "content": _TOOL_RESULT}
+    second = await model.complete(ModelRequest(messages=(*messages, told, result), tools=(_ADD_TOOL,), max_tokens=128))
+    seconds = time.perf_counter() - started
+    if _TOOL_RESULT not in second.text:
+        seen = f"{reply.model} called the tool, and did not use its result"
+        return Check("tool call", Grade.POOR, seen, "a larger model keeps to what tools say")
+    return Check("tool call", Grade.GOOD, f"{reply.model} called the tool and used its result, in {seconds:.1f} s")
 
 
 async def _json_answer(model: Model) -> Check:
@@ -193,3 +229,56 @@ async def _json_answer(model: Model) -> Check:
     started = time.perf_counter()
     await prompt_llm_for_json(model, _CITY_SCHEMA, prompt, schema_name="fair", max_tokens=128)
     return Check("JSON answer", Grade.GOOD, f"fits its schema, in {time.perf_counter() - started:.1f} s")
+
+
+async def _speed(host: HostedModel) -> AsyncIterator[Check]:
+    """Measure with all slots at work, as in a full inbox: prompts that no cache knows first, then the writing alone."""
+    prompts = [_unknown_prompt() for _ in range(host.state.slots)]
+    remedy = "choose a smaller model, a shorter context, or a faster machine"
+    try:
+        with anyio.fail_after(_MEASURING_SECONDS):
+            reading, read = await _together(host, prompts, max_tokens=1)
+            writing, written = await _together(host, prompts, max_tokens=_MEASURED_ANSWER_TOKENS)
+    except (TimeoutError, PipelineError) as error:
+        cause = error.message if isinstance(error, PipelineError) else f"not measured in {_MEASURING_SECONDS:g} s"
+        yield Check("speed", Grade.POOR, cause, remedy)
+        return
+    reads = (read.prompt_tokens - read.cached_tokens) / reading
+    writes = written.completion_tokens / writing
+    slots = f"{host.state.slots} slots together"
+    yield Check("speed", Grade.GOOD, f"reads {reads:.0f} and writes {writes:.0f} tokens per second, {slots}")
+    if not reads or not writes:
+        yield Check("estimate", Grade.POOR, "the server counts no tokens, so nothing can be told", "")
+        return
+    seconds = _INVOICE_PROMPT_TOKENS / reads + _INVOICE_ANSWER_TOKENS / writes
+    yield Check("estimate", Grade.GOOD, f"about {3600 / seconds:,.0f} one-page invoices per hour")
+
+
+def _unknown_prompt() -> str:
+    words = " ".join(uuid.uuid4().hex for _ in range(_MEASURED_WORDS))
+    return f"{words}\nCount from 1 to 200 in words, and write nothing else."
+
+
+async def _together(host: HostedModel, prompts: Sequence[str], *, max_tokens: int) -> tuple[float, Usage]:
+    """Return the seconds that all prompts took beside each other, and their tokens."""
+    replies: list[ModelReply] = []
+
+    async def ask(prompt: str) -> None:
+        replies.append(await host.complete(ModelRequest(messages=(user_message(prompt),), max_tokens=max_tokens)))
+
+    started = time.perf_counter()
+    await _side_by_side(ask, prompts)
+    return time.perf_counter() - started, sum((reply.usage for reply in replies), Usage())
+
+
+async def _side_by_side(ask: Callable[[str], Coroutine[Any, Any, None]], prompts: Sequence[str]) -> None:
+    """Ask all at once; the first error of the model is raised as it is."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            for prompt in prompts:
+                tasks.start_soon(ask, prompt)
+    except ExceptionGroup as group:
+        first = next((error for error in group.exceptions if isinstance(error, PipelineError)), None)
+        if first is None:
+            raise
+        raise first from group

@@ -82,7 +82,7 @@ def test_system_items_lead_or_become_user_messages() -> None:
     system = MemoryItem(MemoryType.SYSTEM, "rule")
     told = prompt(system, user("task"), asked("1"), found("1"), system, goals=(Goal("g", "d"),)).messages
     assert told[0]["content"] == "g:\nd\n\nrule"
-    assert [message["role"] for message in told] == ["system", "user", "assistant", "tool", "user"]
+    assert [message["role"] for message in told] == ["system", "user", "assistant", "tool", "assistant", "user"]
 
 
 def test_an_environment_item_without_a_call_is_told_as_user() -> None:
@@ -94,7 +94,8 @@ def test_an_environment_item_without_a_call_is_told_as_user() -> None:
 def test_a_window_keeps_the_first_messages_and_no_orphaned_result() -> None:
     """With a limit the opening is still told, then the latest items, without a result whose call is cut off."""
     items = (user("document"), asked("1"), found("1"), asked("2"), found("2"), user("go on"))
-    assert [message["role"] for message in prompt(*items, limit=4).messages] == ["user", "assistant", "tool", "user"]
+    roles = [message["role"] for message in prompt(*items, limit=4).messages]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
     told = prompt(*items, limit=2).messages
     assert told == ({"role": "user", "content": "document\n\ngo on"},)
 

@@ -58,9 +58,10 @@ CASES: list[tuple[dict[str, Any], str, Severity]] = [
     (
         {"taxes": (Tax(rate=Decimal(7), base=Decimal("100.00"), amount=Decimal("19.00")),)},
         "tax_rate_mismatch",
-        Severity.WARNING,
+        Severity.ERROR,
     ),
     ({"taxes": (Tax(amount=Decimal("18.00")),)}, "tax_sum_mismatch", Severity.WARNING),
+    ({"net_amount": Decimal("19.00"), "tax_amount": Decimal("100.00")}, "tax_above_net", Severity.ERROR),
     ({"line_items": GOOD.line_items[:1]}, "lines_mismatch", Severity.WARNING),
     ({"line_items": (LINE, LINE)}, "duplicate_line", Severity.INFO),
     ({"vendor": Party(name="A", vat_id="DE136695977")}, "vat_check_digits", Severity.WARNING),

@@ -99,3 +99,8 @@ def test_order_does_not_settle_a_shared_month_name() -> None:
     """A month name of two languages keeps both readings whatever the order."""
     (date,) = find_dates("5 listopada 2026")
     assert len(date.readings(DateOrder.DAY_FIRST)) == 2
+
+
+def test_date_hidden_behind_a_lookalike_is_found() -> None:
+    """A period's end is found, though the day before it and the word between look like the start of a date."""
+    assert date_candidates("ausgeführt vom 10. bis 13. Juni 2025") == (datetime.date(2025, 6, 13),)

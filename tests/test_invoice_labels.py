@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.invoice.labels import Label, amount_label, date_label, mentions, words_behind
+from pipeline.invoice.labels import Label, amount_label, date_label, groups, is_label, mentions
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,24 @@ def test_phrases_are_whole_words() -> None:
     assert not mentions("Denote", "number")
 
 
-def test_words_behind_a_label() -> None:
-    """The words that follow a label are given back folded."""
-    assert words_behind("Invoice No: INV-7", "invoice_number") == ["inv", "7"]
-    assert words_behind("Hello 5", "invoice_number") == []
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Bestellung vom", Label.OTHER_DATE),
+        ("Ihr Angebot vom", Label.OTHER_DATE),
+        ("Date de facture associée", Label.OTHER_DATE),
+        ("Facture du", Label.DATE),
+        ("Zahlbar bis", Label.DUE_DATE),
+    ],
+)
+def test_prepositions_take_the_noun_before_them(text: str, label: Label) -> None:
+    """An order's or another invoice's date is no issue date, whatever preposition ends its label."""
+    assert date_label(text) is label
+
+
+def test_text_of_labels_only_is_a_label() -> None:
+    """A label, also a pair of one group, is told from a name that merely contains one."""
+    assert is_label("Payment terms:", groups())
+    assert is_label("CNPJ/CPF", groups())
+    assert not is_label("Deutsche Bank AG", groups())
+    assert not is_label("Order of Malta", groups())

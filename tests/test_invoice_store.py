@@ -209,3 +209,22 @@ def test_other_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"x\.sqlite"):
         InvoiceStore(engine)
     engine.dispose()
+
+
+def test_history_is_what_other_jobs_stored_of_the_vendor(store: InvoiceStore) -> None:
+    """A vendor's earlier invoices come latest first, by VAT number or by name, without those of the asking job."""
+    put(store, invoice("R-1"), "a")
+    put(store, invoice("R-2", name="ACME", iban="DE89370400440532013000"), "b", minutes=1)
+    put(store, invoice("R-3", name="Other", vat_id="DE136695976"), "c", minutes=2)
+    put(store, invoice("R-4", name="Stranger", vat_id="DE811569869"), "d", minutes=3)
+    history = store.history_of(invoice("R-9"), not_job="a")
+    assert [(one.job, one.invoice.invoice_number) for one in history.past] == [("c", "R-3"), ("b", "R-2")]
+    assert store.history_of(Invoice(), not_job="a").past == ()
+
+
+def test_history_keeps_what_another_job_overwrote(store: InvoiceStore) -> None:
+    """A second file with the same number updates the record; the first job still shows in the history."""
+    put(store, invoice("R-1", "10.00"), "a")
+    put(store, invoice("R-1", "12.00"), "b", minutes=1)
+    history = store.history_of(invoice("R-1", "12.00"), not_job="b")
+    assert [(one.job, one.invoice.total_amount) for one in history.past] == [("a", Decimal("10.00"))]

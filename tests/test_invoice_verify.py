@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.document.model import Document, Page
+from pipeline.invoice.index import index_of
 from pipeline.invoice.model import Kind, Severity, dumps, loads
 from pipeline.invoice.verify import UnknownField, Verified, apply_corrections, verify
 
@@ -135,6 +136,22 @@ LIES: list[tuple[dict[str, Any], str, str]] = [
     ({"total_amount": "eleven"}, "amount_unreadable", "total_amount"),
     ({"kind": "credit_note"}, "kind_doubtful", "kind"),
     ({"total_amount": "-11.900,00"}, "sign_from_document", "total_amount"),
+    ({"net_amount": "1.900,00", "tax_amount": "10.000,00"}, "tax_above_net", "tax_amount"),
+    ({"net_amount": "9.750,00", "total_amount": None}, "part_not_at_label", "net_amount"),
+    ({"taxes.0.rate": "7 %"}, "tax_rate_mismatch", "taxes.0.amount"),
+    ({"taxes.0.rate": "21 %"}, "tax_rate_mismatch", "taxes.0.rate"),
+    ({"invoice_number": "20457"}, "number_not_at_label", "invoice_number"),
+    ({"vendor.name": "Alpenglück AG"}, "vendor_is_buyer", "vendor.name"),
+    ({"vendor.name": "Rechnungsdatum"}, "name_is_label", "vendor.name"),
+    ({"vendor.name": "Kundennummer"}, "name_is_label", "vendor.name"),
+    ({"due_date": "05.03.2026", "date": None}, "date_not_at_label", "due_date"),
+    ({"line_items": RAW["line_items"][:1]}, "line_not_read", "line_items"),
+    ({"line_items": []}, "line_not_read", "line_items"),
+    ({"line_items": [*RAW["line_items"], RAW["line_items"][0]]}, "line_repeated", "line_items.0"),
+    ({"line_items.2.description": "USt.", "line_items.2.total": "1.900,00"}, "line_is_sum", "line_items.2"),
+    ({"line_items.0.unit_price": "2,05"}, "line_not_as_printed", "line_items.0"),
+    ({"line_items.0.total": "9.750,00"}, "line_not_as_printed", "line_items.0"),
+    ({"line_items.0.quantity": "2,50", "line_items.0.unit_price": "100"}, "columns_exchanged", "line_items.0.quantity"),
 ]
 
 
@@ -179,6 +196,132 @@ def test_required_value_left_out_is_reported_once() -> None:
     assert errors(told({"total_amount": None})) == {("total_amount_missing", "total_amount")}
     found = [f for f in told({"date": "06.03.2026"}).findings if f.field == "date"]
     assert [f.code for f in found] == ["not_in_document"]
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ({"invoice_number": None}, "The document prints RE-2026/0815 at “Rechnungsnummer:”."),
+        ({"date": "06.03.2026"}, "The document prints 05.03.2026 at “Rechnungsdatum:”."),
+        ({"total_amount": "12,00"}, "The document prints 11.900,00 at “Gesamtbetrag”."),
+        ({"currency": None}, "The document prints EUR at “Gesamtbetrag 11.900,00 EUR”."),
+    ],
+)
+def test_missing_value_is_pointed_at_not_filled_in(change: dict[str, Any], hint: str) -> None:
+    """A finding about a missing required value says what stands at its label, and the value stays null."""
+    verified = told(change)
+    field = next(iter(change))
+    assert getattr(verified.invoice, field) is None
+    assert any(f.field == field and f.message.endswith(hint) for f in verified.findings)
+
+
+def test_printed_sum_counts_where_the_model_gave_none() -> None:
+    """The document's own subtotal and tax must lead to the total, also if the model left one of them out."""
+    text = PAGE.replace("Nettobetrag", "Zwischensumme").replace("11.900,00", "12.900,00")
+    change = {"net_amount": None, "total_amount": "12.900,00", "taxes": []}
+    assert ("printed_sum_mismatch", "total_amount") in errors(told(change, text))
+    discounted = text.replace("USt.", "Fracht                  1.000,00\n                              USt.")
+    assert ("printed_sum_mismatch", "total_amount") not in errors(told(change, discounted))
+
+
+def test_derivable_value_is_proposed_not_filled_in() -> None:
+    """What the other two amounts make is told as a proposal; the value stays null."""
+    verified = told({"net_amount": None})
+    proposal = next(f for f in verified.findings if f.code == "derivable")
+    assert (proposal.severity, proposal.field) == (Severity.INFO, "net_amount")
+    assert "10000.00" in proposal.message
+    assert verified.invoice
+    assert verified.invoice.net_amount is None
+
+
+LETTER = """
+                                       Leipzig, den 24. Juni 2025
+Rechnung Nr. 7
+Arbeiten ausgeführt vom 10. bis 13. Juni 2025, Gesamtbetrag 5,00 EUR
+"""
+
+
+def test_date_of_a_period_is_found_and_doubted() -> None:
+    """The end of a period is a printed date, but not the invoice's own while a letter head gives one."""
+    assert errors(verify({"date": "13. Juni 2025"}, document(LETTER))) >= {("date_from_period", "date")}
+    assert ("not_in_document", "date") not in errors(verify({"date": "13. Juni 2025"}, document(LETTER)))
+    assert not any(field == "date" for _, field in errors(verify({"date": "24. Juni 2025"}, document(LETTER))))
+
+
+def test_surest_date_label_wins() -> None:
+    """A date at a mere preposition or at an order is no issue date while another stands at a label for it."""
+    text = "Lieferung vom 02.05.2025 zur Bestellung vom 30.04.2025\nRechnungsdatum: 06.05.2025"
+    for claim in ("02.05.2025", "30.04.2025"):
+        assert ("date_not_at_label", "date") in errors(verify({"date": claim}, document(text)))
+    assert not any(field == "date" for _, field in errors(verify({"date": "06.05.2025"}, document(text))))
+
+
+@pytest.mark.parametrize(
+    ("text", "right", "wrong"),
+    [
+        ("Rechnung (380)   Nr. 471102   vom 05.03.2018\nNummer:   549910", "471102", "549910"),
+        ("INVOICE\nInvoice No. A-17   Customer No. 4711\n5 Main Street 20457", "A-17", "4711"),
+        ("Rechnung 4711\nBestellung 88123", "4711", "88123"),
+        ("Invoice # 00017\nVAT 88123456", "00017", "88123456"),
+        ("Numer faktury: 2/11/2023\nID Nabywcy: 0001", "2/11/2023", "0001"),
+    ],
+)
+def test_invoice_number_stands_at_its_label(text: str, right: str, wrong: str) -> None:
+    """Another identifier of the page is no invoice number, whatever its form."""
+    found = ("number_not_at_label", "invoice_number")
+    assert found not in errors(verify({"invoice_number": right}, document(text)))
+    assert found in errors(verify({"invoice_number": wrong}, document(text)))
+
+
+def test_code_in_an_identifier_is_no_currency() -> None:
+    """The letters of a tax number name no currency; the code in the total's label does."""
+    text = "Beta AG   CHE-123.456.788 MWST\nTotal CHF          1'959.32"
+    raw = {"total_amount": "1'959.32"}
+    assert ("not_in_document", "currency") in errors(verify({**raw, "currency": "CHE"}, document(text)))
+    franc = verify({**raw, "currency": "CHF"}, document(text))
+    assert franc.evidence["currency"].quote == "Total CHF 1'959.32"
+    assert not any(field == "currency" for _, field in errors(franc))
+
+
+def test_currency_against_the_amounts_is_an_error() -> None:
+    """A code that stands somewhere is not the currency if all amounts are printed with another one."""
+    text = "Bank account in USD\nScrews  € 5.00\nTotal\n6.00\nPaid € 6.00"
+    found = verify({"currency": "USD", "total_amount": "6.00"}, document(text))
+    assert ("currency_mismatch", "currency") in errors(found)
+
+
+def test_exchanged_parties_show_without_labels() -> None:
+    """The sender's line, its account and its domain tell the vendor where no label does."""
+    text = """
+Acme Ltd · Dock 5 · 20457 Hamburg
+Bob Miller
+Lane 4
+Invoice 17                                  mail@acme.example
+IBAN DE89 3704 0044 0532 0130 00
+"""
+    swapped = {"vendor": {"name": "Bob Miller"}, "buyer": {"name": "Acme Ltd"}}
+    assert ("parties_exchanged", "vendor.name") in errors(verify(swapped, document(text)))
+    right = {"vendor": {"name": "Acme Ltd"}, "buyer": {"name": "Bob Miller"}}
+    assert not any(field == "vendor.name" for _, field in errors(verify(right, document(text))))
+
+
+def test_sentence_is_no_name() -> None:
+    """A whole sentence that was read as a name goes to review."""
+    text = "Received from Acme Ltd the goods and services that are named in the invoice printed on the other side"
+    assert ("name_too_long", "vendor.name") in errors(verify({"vendor": {"name": text}}, document(text)))
+
+
+def test_discounted_lines_are_no_contradiction() -> None:
+    """A line total after a discount stands beside the product before it; both are printed, so nothing is wrong."""
+    row = "1    Schrauben M8, verzinkt    100          2,50       250,00   10 %   225,00"
+    text = "\n".join(row if "Schrauben" in line else line for line in PAGE.splitlines())
+    assert not any(code == "line_not_as_printed" for code, _ in errors(told({"line_items.0.total": "225,00"}, text)))
+
+
+def test_index_is_made_once_for_a_document() -> None:
+    """Checking the same document again uses the index of the first time, also from an equal copy."""
+    assert index_of(document(PAGE)) is index_of(document(PAGE))
+    assert index_of(document(PAGE)) is not index_of(document(PAGE + "x"))
 
 
 def test_no_invoice_is_a_proper_outcome() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -57,14 +57,24 @@ async def run_sessions(pool: HostPool, count: int, done: list[str]) -> float:
     return anyio.current_time() - started
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds, ten seconds at most."""
+    with anyio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - looks at states from outside
+            await anyio.sleep(0.01)
+
+
+def all_are(pool: HostPool, status: HostStatus) -> bool:
+    return all(state.status is status for state in pool.states)
+
+
 async def test_two_hosts_finish_in_half_the_time_of_one() -> None:
     """Sessions go to the host with the least to do, so two hosts of four slots work like one of eight."""
     took = []
     for count in (1, 2):
         async with hosts(count) as (servers, pool):
             await pool.ready()
-            while not all(state.status is HostStatus.UP for state in pool.states):
-                await anyio.lowlevel.checkpoint()
+            await until(lambda: all_are(pool, HostStatus.UP))
             took.append(await run_sessions(pool, 16, []))
     assert took[1] < 0.7 * took[0]
     assert [server.stats.by_kind["plain"] for server in servers] == [1 + 8 * CALLS] * 2
@@ -91,13 +101,10 @@ async def test_a_host_that_dies_in_the_middle_loses_nothing() -> None:
                 tasks.start_soon(run_sessions, pool, 24, done)
                 await servers[0].wait_until(lambda stats: stats.by_kind["plain"] >= 8)
                 await servers[0].pause()
-                while len(done) < 24:
-                    await anyio.sleep(0.01)
-            assert sorted(pool.states, key=lambda one: one.status)[0].status is HostStatus.DOWN
+                await until(lambda: len(done) == 24)
+            assert pool.states[0].status is HostStatus.DOWN
             await servers[0].resume()
-            with anyio.fail_after(5):
-                while not all(state.status is HostStatus.UP for state in pool.states):
-                    await anyio.sleep(0.01)
+            await until(lambda: all_are(pool, HostStatus.UP))
     assert len(done) == 24
     events = [entry["event"] for entry in logs]
     assert (events.count("host.lost"), events.count("host.recovered")) == (1, 1)
@@ -112,8 +119,7 @@ async def test_sessions_wait_while_all_hosts_are_away() -> None:
             await server.pause()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run_sessions, pool, 5, done)
-            while not all(state.status is HostStatus.DOWN for state in pool.states):
-                await anyio.sleep(0.01)
+            await until(lambda: all_are(pool, HostStatus.DOWN))
             assert done == []
             await servers[1].resume()
     assert len(done) == 5

@@ -23,7 +23,10 @@ _MAX_QUOTE_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Prompt:
-    """Hold what is sent: messages and tools in chat-completions form; `metadata` says how to ask (`tool_choice`)."""
+    """Hold what is sent: messages and tools in chat-completions form.
+
+    `metadata` says how to ask: `tool_choice`, or `schema` and `schema_name` where an action is asked for as JSON.
+    """
 
     messages: tuple[JsonObject, ...]
     tools: tuple[JsonObject, ...] = ()

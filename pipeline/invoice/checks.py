@@ -14,7 +14,7 @@ from stdnum import iban as iban_numbers
 from stdnum.eu import vat as vat_numbers
 from stdnum.exceptions import ValidationError
 
-from pipeline.invoice.model import Finding, Invoice, Kind, LineItem, Party, Severity
+from pipeline.invoice.model import Finding, Invoice, Kind, LineItem, Party, Severity, Tax
 from pipeline.invoice.numbers import is_currency
 
 # EN 16931 rounds per tax line; sums may be off by half a cent each, a whole one is what invoices show.
@@ -82,6 +82,16 @@ def is_product(quantity: Decimal, price: Decimal, total: Decimal) -> bool:
     return abs(abs(quantity * price) - abs(total)) <= tolerance
 
 
+def is_rate(rate: Decimal, tax: Tax, *, lines: int = 1) -> bool:
+    """Say whether a rate leads from a tax line's base to its amount.
+
+    Many programs round the tax of each line and then add, so the tolerance grows with the lines.
+    """
+    if tax.base is None or tax.amount is None:
+        return False
+    return abs(tax.base * rate / 100 - tax.amount) <= _CENT * max(1, lines)
+
+
 def sum_of_lines(invoice: Invoice) -> Decimal | None:
     """Return the sum of the lines; None where one of them has no total."""
     totals = [line.total for line in invoice.line_items]
@@ -118,13 +128,11 @@ def _sums(invoice: Invoice) -> Iterator[Finding]:
 
 
 def _taxes(invoice: Invoice) -> Iterator[Finding]:
-    # Many programs round the tax of each line and then add, so the tolerance grows with the lines.
-    tolerance = _CENT * max(1, len(invoice.line_items))
     for number, tax in enumerate(invoice.taxes):
         if tax.rate is None or tax.base is None or tax.amount is None:
             continue
         expected = tax.base * tax.rate / 100
-        if abs(expected - tax.amount) > tolerance:
+        if not is_rate(tax.rate, tax, lines=len(invoice.line_items)):
             yield error(
                 "tax_rate_mismatch",
                 f"taxes.{number}.amount",

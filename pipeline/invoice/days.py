@@ -19,7 +19,7 @@ from pipeline.invoice.words import words_of
 
 # `10. bis `, `10 - `: the first half of a period whose month stands at its end only.
 _DAY_BEFORE = re.compile(
-    r"(?<!\w)\d{1,2}(?:\.|st|nd|rd|th|er)?(?:\s[^\W\d_]+)?\s?(?P<till>[-–]|[^\W\d_/]+(?:\s[^\W\d_]+)?)\s?\Z"
+    r"(?<!\w)\d{1,2}(?:\.|st|nd|rd|th|er)?(?:\s[^\W\d_]+(?=\s))?\s?(?P<till>[-–]|[^\W\d_/]+(?:\s[^\W\d_]+)?)\s?\Z"
 )
 _TITLES = ("invoice", "credit_note")
 _DASH = re.compile(r"\s?[-–]\s?\Z")
@@ -85,7 +85,7 @@ def _due(invoice: Invoice, uses: dict[date, _Uses]) -> Iterator[Finding]:
     others = {day for day, use in uses.items() if Label.DUE_DATE in use.labels} - {invoice.date}
     if others:
         yield error("date_not_at_label", "due_date", f"{due} stands at no label for a due date{_instead(others)}.")
-    elif uses[due].strength >= Strength.DATE and due != invoice.date:
+    elif uses[due].strength and due != invoice.date:
         yield error("date_not_at_label", "due_date", f"{due} is printed as the invoice's own date.")
     elif uses[due].labels == {Label.OTHER_DATE}:
         yield error("date_not_at_label", "due_date", f"{due} is printed as a date of delivery or order.")

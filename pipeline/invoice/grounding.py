@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, info, warning
+from pipeline.invoice.checks import adds_up, error, info, is_rate, warning
 from pipeline.invoice.dates import date_candidates
 from pipeline.invoice.evidence import (
     Day,
@@ -44,6 +44,7 @@ from pipeline.invoice.model import (
     Tax,
 )
 from pipeline.invoice.numbers import candidates, currencies_of, decimals_of, is_currency
+from pipeline.invoice.rows import Table
 from pipeline.invoice.words import squeeze
 
 _TOTAL_LABELS = {
@@ -69,6 +70,11 @@ class Grounding:
         self.rows: dict[int, Text] = {}
         self._currency: str | None = None
         self._used_rows: set[tuple[int, int]] = set()
+
+    def table(self) -> Table:
+        """Return where the lines were found, once they are grounded."""
+        absent = frozenset(finding.field for finding in self.findings if finding.code == "not_in_document")
+        return Table(self.index, self.rows, self.money, absent)
 
     def number(self, claim: str | None) -> str | None:
         """Ground the invoice number."""
@@ -141,11 +147,23 @@ class Grounding:
     def tax(self, number: int, claim: ExtractedTax) -> Tax:
         """Ground one line of the tax breakdown."""
         path = f"taxes.{number}"
-        return Tax(
+        tax = Tax(
             rate=self._rate(f"{path}.rate", claim.rate),
             base=self._amount(f"{path}.base", claim.base, (Label.NET,)),
             amount=self._amount(f"{path}.amount", claim.amount, (Label.TAX,)),
         )
+        if tax.rate is None and claim.rate is not None:
+            self._doubt_rate(f"{path}.rate", claim.rate, tax)
+        return tax
+
+    def _doubt_rate(self, path: str, claim: Decimal | str, tax: Tax) -> None:
+        """Report a rate that is not printed and does not lead from base to tax: it was misread."""
+        rates = (claim,) if isinstance(claim, Decimal) else candidates(claim)
+        if not rates or not tax.base or tax.amount is None or any(is_rate(rate, tax) for rate in rates):
+            return
+        rate = (100 * tax.amount / tax.base).quantize(Decimal("0.1"))
+        message = f"{claim} % was read, but {tax.amount} is {rate} % of {tax.base}."
+        self.findings.append(error("tax_rate_mismatch", path, message))
 
     def lines(self, claims: Sequence[ExtractedLine]) -> tuple[LineItem, ...]:
         """Ground the invoice lines in their order; the numbers of a line have to stand beside its description."""

@@ -29,6 +29,7 @@ class Label(StrEnum):
     OTHER_DATE = "other_date"
 
 
+@functools.lru_cache(maxsize=8192)
 def amount_label(text: str) -> Label | None:
     """Return what an amount is, from the words that stand before it.
 
@@ -50,6 +51,7 @@ def amount_label(text: str) -> Label | None:
     return Label.TOTAL if has("total") else None
 
 
+@functools.lru_cache(maxsize=8192)
 def date_label(text: str) -> Label | None:
     """Return what a date is, from the words that stand before it; the label nearest to the date counts."""
     words = " ".join(words_of(text))
@@ -78,21 +80,15 @@ def last_place(text: str, group: str) -> int:
     return max((match.end() for match in _pattern(group).finditer(joined)), default=-1)
 
 
-def words_behind(text: str, group: str) -> list[str]:
-    """Return the words that follow the last phrase of a group; none where the text has no such phrase."""
-    place = last_place(text, group)
-    return [] if place < 0 else " ".join(words_of(text))[place:].split()
-
-
 def groups() -> tuple[str, ...]:
     """Return the names of all groups of phrases."""
     return tuple(_phrases())
 
 
 def is_label(text: str, names: Iterable[str]) -> bool:
-    """Say whether a text is one phrase of these groups and nothing else."""
+    """Say whether a text consists of phrases of one of these groups and nothing else."""
     words = " ".join(words_of(text))
-    return any(_pattern(name).fullmatch(words) for name in names)
+    return any(re.fullmatch(rf"(?:{_pattern(name).pattern}\s?)+", words) for name in names)
 
 
 def _ending(words: str, group: str) -> str:

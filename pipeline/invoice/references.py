@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from pipeline.invoice.checks import error
 from pipeline.invoice.evidence import Text, identifier_places
-from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.index import DocumentIndex, Seen
 from pipeline.invoice.labels import last_place, mentions
 from pipeline.invoice.model import Finding, Invoice
 from pipeline.invoice.words import squeeze, words_of
@@ -35,6 +35,8 @@ class Reference:
 
     text: str
     line: int
+    start: int
+    end: int
     standing: Standing
 
 
@@ -60,21 +62,23 @@ def number_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
 
 
 def references(index: DocumentIndex) -> Iterator[Reference]:
-    """Yield the words with a digit that stand at a label for a number, and are no amount of money.
+    """Yield the words with a digit that stand at a label for a number, and are no amount of money and no labelled date.
 
-    What looks like a date, or stands in the view without columns, counts only at the invoice number's own label.
+    What else looks like a date, or stands in the view without columns, counts only at the invoice number's own label.
     """
     for number, line in enumerate(index.lines):
-        money = [(one.start, one.end) for one in index.amounts_in(number) if one.currency or one.percent or one.mark]
-        days = [(day.start, day.end) for day in index.dates_in(number)]
+        taken = [(one.start, one.end) for one in index.amounts_in(number) if one.currency or one.percent or one.mark]
+        dates = index.dates_in(number)
+        taken += [(one.start, one.end) for one in dates if index.label_of_date(Seen(number, one)) is not None]
+        days = [(one.start, one.end) for one in dates]
         for match in _WORD.finditer(line.text):
             start, end = match.span()
-            if _overlaps(match, money) or not (_has_label_in_cell(line.text, start) or _fills_cell(line.text, end)):
+            if _overlaps(match, taken) or not (_has_label_in_cell(line.text, start) or _fills_cell(line.text, end)):
                 continue
             least = Standing.INVOICE_NUMBER if line.plain or _overlaps(match, days) else Standing.NUMBER
             standing = next(_standings(index, number, start, end), Standing.BARE)
             if standing >= least:
-                yield Reference(match.group().rstrip("."), number, standing)
+                yield Reference(match.group().rstrip("."), number, start, end, standing)
 
 
 def _best_standing(index: DocumentIndex, place: Text) -> Standing:

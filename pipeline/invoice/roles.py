@@ -19,6 +19,7 @@ _DOMAIN = re.compile(r"(?:@|https?://|www\.)([\w.-]+)\.[a-z]{2,}", re.IGNORECASE
 _SENDER = re.compile(r"\s{0,6}[|·•●,;–-]\s+\S.*\d")
 _IDENTITY_LINES = 10
 _FEWEST_LETTERS = 4
+_MOST_WORDS = 14
 # By this much the buyer has to look more like the vendor than the vendor does.
 _MARGIN = 2
 
@@ -26,14 +27,21 @@ _MARGIN = 2
 def role_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     """Find a vendor that is the buyer, or no name at all."""
     vendor, buyer = invoice.vendor.name, invoice.buyer.name
+    for path, name in (("vendor.name", vendor), ("buyer.name", buyer)):
+        yield from _no_name(index, path, name or "")
     if not vendor:
         return
     if buyer and squeeze(vendor) == squeeze(buyer):
         yield error("vendor_is_buyer", "vendor.name", f"{vendor} was read as both the vendor and the buyer.")
-    elif _is_label(index, vendor):
-        yield error("name_is_label", "vendor.name", f"“{vendor}” is a label of the page and no name.")
     elif not index.is_xml:
         yield from _exchanged(index, vendor, buyer)
+
+
+def _no_name(index: DocumentIndex, path: str, name: str) -> Iterator[Finding]:
+    if name and _is_label(index, name):
+        yield error("name_is_label", path, f"“{name}” is a label of the page and no name.")
+    elif len(words_of(name)) > _MOST_WORDS:
+        yield error("name_too_long", path, f"“{name[:60]}…” is a sentence rather than a name.")
 
 
 def _is_label(index: DocumentIndex, name: str) -> bool:

@@ -42,6 +42,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import TypeDecorator
 
 from pipeline.errors import ConfigError, StorageFault
+from pipeline.invoice.history import PastInvoice, VendorHistory
 from pipeline.invoice.model import Invoice, Kind, dumps, loads
 from pipeline.invoice.words import squeeze
 
@@ -49,6 +50,8 @@ SCHEMA_VERSION = 1
 # Another process may hold the file while it writes one invoice; that takes milliseconds.
 _BUSY_TIMEOUT_SECONDS = 30
 _ROWS_AT_ONCE = 200
+# So many of a vendor's latest invoices show its habits.
+_HISTORY = 50
 
 
 class Outcome(StrEnum):
@@ -269,6 +272,23 @@ class InvoiceStore:
             if len(page) < _ROWS_AT_ONCE:
                 return
             last = page[-1].id
+
+    def history_of(self, invoice: Invoice, *, not_job: str) -> VendorHistory:
+        """Return what other jobs stored of the same vendor, latest first.
+
+        A vendor is the same by its VAT number or by its name: an invoice with a known name and a new number, or the
+        other way round, is what the history is asked for. Credit notes and jobs of a record's earlier versions count.
+        """
+        vat, name = squeeze(invoice.vendor.vat_id or ""), squeeze(invoice.vendor.name or "")
+        same = [_invoices.c.vendor_vat == vat] * bool(vat) + [_invoices.c.vendor_folded_name == name] * bool(name)
+        if not same:
+            return VendorHistory()
+        current = self._read(select(_invoices).where(or_(*same)).order_by(_invoices.c.id.desc()).limit(_HISTORY))
+        ids = [row.id for row in current]
+        earlier = self._read(select(_versions).where(_versions.c.invoice_id.in_(ids)).order_by(_versions.c.version))
+        rows = sorted([*current, *earlier], key=lambda row: row.stored_at, reverse=True)
+        past = {row.job: PastInvoice(row.job, Invoice.from_json(loads(row.content))) for row in reversed(rows)}
+        return VendorHistory(tuple(one for one in reversed(past.values()) if one.job != not_job))
 
     def versions(self, record_id: int) -> tuple[StoredInvoice, ...]:
         """Return the earlier versions of a record, oldest first."""

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from pipeline.invoice.checks import adds_up, error, info, warning
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, mentions
+from pipeline.invoice.labels import Label, amount_label, mentions
 from pipeline.invoice.model import Finding, Invoice
 
 Labelled = dict[Label, set[Decimal]]
@@ -27,8 +27,8 @@ def sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     labelled = labelled_sizes(index)
     yield from _total(labelled, invoice)
     for field in _LABELS:
-        yield from _part(labelled, invoice, field)
-    yield from _printed_sum(index, labelled, invoice)
+        yield from _part(index, labelled, invoice, field)
+    yield from _printed_sum(index, invoice)
     yield from _derived(invoice)
 
 
@@ -84,32 +84,34 @@ def _sizes(value: Decimal | None) -> set[Decimal]:
     return set() if value is None else {abs(value)}
 
 
-def _part(labelled: Labelled, invoice: Invoice, field: str) -> Iterator[Finding]:
+def _part(index: DocumentIndex, labelled: Labelled, invoice: Invoice, field: str) -> Iterator[Finding]:
     """Find a net amount or a tax that stands at no label for one, while another amount does."""
     value, label = getattr(invoice, field), _LABELS[field]
     net, tax, total = invoice.net_amount, invoice.tax_amount, invoice.total_amount
     if not value or (net is not None and tax is not None and total is not None and adds_up(net, tax, total)):
         return
     likely = labelled[label] - {Decimal(0)}
-    if likely and abs(value) not in _sums_of(likely) and not _is_subtotal(labelled, field, value):
+    if likely and abs(value) not in _sums_of(likely) and not _is_subtotal(index, field, value):
         words = " or ".join(format(one, "f") for one in sorted(likely)[:3])
-        yield error(
-            "part_not_at_label", field, f"The document prints {words} as {_WORDS[field]}, but {value} was read."
-        )
+        message = f"The document prints {words} as its {_WORDS[field]}, but {value} was read."
+        yield error("part_not_at_label", field, message)
 
 
-def _is_subtotal(labelled: Labelled, field: str, value: Decimal) -> bool:
-    return field == "net_amount" and abs(value) in labelled[Label.OTHER] | labelled[Label.TOTAL]
+def _is_subtotal(index: DocumentIndex, field: str, value: Decimal) -> bool:
+    """Say whether a net amount stands at a label such as `subtotal` or `total` instead."""
+    beside, subtotals = _beside_labels(index)
+    return field == "net_amount" and abs(value) in subtotals | beside[Label.TOTAL] | beside[Label.OTHER]
 
 
-def _printed_sum(index: DocumentIndex, labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
+def _printed_sum(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     """Add up the document's own amounts where net amount or tax were not read: they must lead to the total."""
     net, tax, total = invoice.net_amount, invoice.tax_amount, invoice.total_amount
     if total is None or (net is not None and tax is not None):
         return
-    nets = _sizes(net) or labelled[Label.NET] or _subtotals(index)
+    labelled, subtotals = _beside_labels(index)
+    nets = _sizes(net) or labelled[Label.NET] or subtotals
     taxes = _sizes(tax) or labelled[Label.TAX]
-    others = labelled[Label.OTHER] - nets
+    others = (labelled[Label.OTHER] | _between(index, nets, abs(total))) - nets - taxes - {abs(total)}
     if not nets or not taxes or len(taxes) > _MOST_TAXES or len(others) > _MOST_OTHERS or abs(total) in nets:
         return
     reachable = {base + part for base in nets for part in _sums_of(taxes)}
@@ -119,15 +121,31 @@ def _printed_sum(index: DocumentIndex, labelled: Labelled, invoice: Invoice) -> 
         yield error("printed_sum_mismatch", "total_amount", message)
 
 
-def _subtotals(index: DocumentIndex) -> set[Decimal]:
-    """Return the sizes of the amounts that a label on their own line calls a subtotal."""
-    found = set()
+def _between(index: DocumentIndex, nets: set[Decimal], total: Decimal) -> set[Decimal]:
+    """Return what is printed between net amount and total: allowances, charges and credits of any name."""
+    first = min((seen.line for net in nets for seen in index.amounts(net)), default=0)
+    last = max((seen.line for seen in index.amounts(total) if not index.lines[seen.line].plain), default=0)
+    found = (one for line in range(first + 1, last) for one in index.amounts_in(line) if one.money and not one.percent)
+    return {abs(value) for one in found for value in index.convention.readings(one)}
+
+
+@functools.lru_cache(maxsize=16)
+def _beside_labels(index: DocumentIndex) -> tuple[Labelled, set[Decimal]]:
+    """Return the sizes of the amounts by the label on their own line, and those of the subtotals among them.
+
+    The head of a column is left out here: below `net` stand the lines.
+    """
+    labelled: Labelled = defaultdict(set)
+    subtotals: set[Decimal] = set()
     for seen in index.all_amounts():
         readings = index.convention.readings(seen.token)
         before = index.lines[seen.line].text[: seen.token.start]
-        if seen.token.money and not seen.token.percent and len(readings) == 1 and mentions(before, "subtotal"):
-            found.add(abs(readings[0]))
-    return found
+        label = amount_label(before)
+        if label and seen.token.money and not seen.token.percent and len(readings) == 1:
+            labelled[label].add(abs(readings[0]))
+            if mentions(before, "subtotal"):
+                subtotals.add(abs(readings[0]))
+    return labelled, subtotals
 
 
 def _sums_of(amounts: Collection[Decimal]) -> set[Decimal]:

@@ -11,9 +11,9 @@ from pipeline.document.model import Document
 from pipeline.invoice.checks import check, error, sort_findings
 from pipeline.invoice.doubts import doubts, invoice_signs
 from pipeline.invoice.grounding import Grounding
+from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
-from pipeline.invoice.rows import Table
 
 _LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
 _PARTIES = {"vendor": ("name", "address", "vat_id", "iban"), "buyer": ("name", "address", "vat_id", "iban")}
@@ -78,8 +78,8 @@ def verify(raw: Mapping[str, Any], document: Document) -> Verified:
     )
     known = {finding.field for finding in grounding.findings}
     checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
-    found = doubts(Table(index, grounding.rows, grounding.money), invoice, extraction.kind)
-    findings = [*grounding.findings, *found, *checked]
+    found = doubts(grounding.table(), invoice, extraction.kind)
+    findings = with_hints([*grounding.findings, *found, *checked], index, invoice)
     return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
 
 

@@ -81,17 +81,12 @@ class Place:
 
 
 class Gate:
-    """Let calls in, first come first served, as far as the capacity admits them.
-
-    Calls that go on with something begun come before those that begin: so as few sessions as fill the slots take
-    turns, and the host still has the beginning of their prompts in its cache.
-    """
+    """Let calls in, first come first served, as far as the capacity admits them."""
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
         self._places: list[Place] = []
-        self._begun: deque[_Waiter] = deque()
-        self._new: deque[_Waiter] = deque()
+        self._queue: deque[_Waiter] = deque()
 
     @property
     def running(self) -> int:
@@ -102,7 +97,7 @@ class Gate:
     @property
     def waiting(self) -> int:
         """Return how many calls wait for a place."""
-        return len(self._begun) + len(self._new)
+        return len(self._queue)
 
     def resize(self, capacity: Capacity) -> None:
         """Change the capacity; calls that run go on."""
@@ -110,17 +105,17 @@ class Gate:
         self._admit()
 
     @asynccontextmanager
-    async def place(self, tokens: float, *, begun: bool = False) -> AsyncIterator[Place]:
+    async def place(self, tokens: float) -> AsyncIterator[Place]:
         """Wait for a place of so many tokens and hold it; infinitely many means: alone."""
-        place = await self._enter(tokens, self._begun if begun else self._new)
+        place = await self._enter(tokens)
         try:
             yield place
         finally:
             self._leave(place)
 
-    async def _enter(self, tokens: float, queue: deque[_Waiter]) -> Place:
+    async def _enter(self, tokens: float) -> Place:
         waiter = _Waiter(Place(tokens))
-        queue.append(waiter)
+        self._queue.append(waiter)
         self._admit()
         try:
             while not waiter.admitted.is_set():
@@ -128,8 +123,8 @@ class Gate:
                     await waiter.admitted.wait()
                 self._admit()
         except anyio.get_cancelled_exc_class():
-            if waiter in queue:
-                queue.remove(waiter)
+            if waiter in self._queue:
+                self._queue.remove(waiter)
             self._leave(waiter.place)
             raise
         return waiter.place
@@ -144,12 +139,12 @@ class Gate:
     def _admit(self) -> None:
         now = anyio.current_time()
         self._places = [place for place in self._places if place.free_at > now]
-        while queue := self._begun or self._new:
-            wanted = queue[0].place
+        while self._queue:
+            wanted = self._queue[0].place
             if not admits(self._capacity, [place.tokens for place in self._places], wanted.tokens):
                 return
             self._places.append(wanted)
-            queue.popleft().admitted.set()
+            self._queue.popleft().admitted.set()
 
     def _seconds_to_next_end(self) -> float:
         return max(min((place.free_at for place in self._places), default=math.inf) - anyio.current_time(), 0.0)

@@ -217,18 +217,17 @@ class HostedModel:
                         await self._check()
             await self._shut.wait()
 
-    async def complete(self, request: ModelRequest, *, begun: bool = False, wait: bool = True) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, wait: bool = True) -> ModelReply:
         """Return the reply, however long the host is away; raise what is the request's own fault.
 
-        A call that goes on with something `begun` comes before those that begin. Without `wait` an absent host is
-        raised as `HostFault` at once.
+        Without `wait` an absent host is raised as `HostFault` at once.
         """
         strikes, alone = 0, False
         while True:
             await (self.ready() if wait else self._present())
             self._refuse_oversized(request)
             try:
-                async with self._gate.place(self._demand(request, alone=alone), begun=begun) as place:
+                async with self._gate.place(self._demand(request, alone=alone)) as place:
                     losses = self._losses
                     if self._open:
                         return await self._send(request, place)

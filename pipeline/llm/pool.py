@@ -36,14 +36,14 @@ class HostEntry(BaseModel, frozen=True, extra="forbid"):
 class LlmSettings(HostSettings, frozen=True, extra="forbid"):
     """Set the model server, or with `hosts` several that share the work."""
 
-    hosts: tuple[HostEntry, ...] = Field(
-        (), description="several servers, each as a table [[llm.hosts]] with base_url; none: the one at base_url above"
+    hosts: tuple[HostEntry, ...] | None = Field(
+        None, description="several servers, each a table [[llm.hosts]] with base_url; none: the one at base_url above"
     )
 
     def each(self) -> tuple[HostSettings, ...]:
         """Return the settings of every host."""
         shared = {name: getattr(self, name) for name in HostSettings.model_fields}
-        own = [{name: value for name, value in entry if value is not None} for entry in self.hosts]
+        own = [{name: value for name, value in entry if value is not None} for entry in self.hosts or ()]
         return tuple(HostSettings(**{**shared, **values}) for values in own or [{}])
 
 
@@ -101,13 +101,13 @@ class HostPool:
     async def complete(self, session: HostSession, request: ModelRequest) -> ModelReply:
         """Return the reply of the session's host, or of another one where that is away."""
         if len(self._hosts) == 1:
-            return await session.host.complete(request, begun=session.begun)
+            return await session.host.complete(request)
         while True:
             await self._one_open()
             if not session.host.takes_calls:
                 self._move(session)
             try:
-                return await session.host.complete(request, begun=session.begun, wait=False)
+                return await session.host.complete(request, wait=False)
             except HostFault:
                 # Lost on the way; a request that keeps failing at a host that is well is no HostFault any more.
                 if session.host.takes_calls:

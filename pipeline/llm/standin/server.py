@@ -50,6 +50,8 @@ _READ_IN_LOOP_CHARACTERS = 4_000
 _DROP_AFTER_SECONDS = 0.01
 _log = structlog.get_logger()
 
+Answering = Callable[[wire.ChatRequest], wire.Answer]
+
 
 class FaultsBody(BaseModel, frozen=True, extra="forbid"):
     """Take new fault rules over HTTP."""
@@ -82,8 +84,9 @@ class _Exchange:
 class StandInServer:
     """Serve as long as the `async with` block runs; `base_url` is where."""
 
-    def __init__(self, settings: StandInSettings | None = None) -> None:
+    def __init__(self, settings: StandInSettings | None = None, *, answering: Answering = answer) -> None:
         self.settings = settings or StandInSettings()
+        self._answering = answering
         self.stats = Statistics()
         self.faults = FaultPlan(self.settings.faults)
         self.log: deque[LoggedRequest] = deque(maxlen=self.settings.log_requests)
@@ -271,9 +274,9 @@ class StandInServer:
         """Work out the honest answer, what the call is for and which fault it gets."""
         rendered = request.rendered()
         if len(rendered) > _READ_IN_LOOP_CHARACTERS:
-            honest = await anyio.to_thread.run_sync(answer, request)
+            honest = await anyio.to_thread.run_sync(self._answering, request)
         else:
-            honest = answer(request)
+            honest = self._answering(request)
         kind = kind_of(request, honest)
         if not self.settings.tool_use:
             honest = reshape(Fault.TEXT_INSTEAD_OF_CALL, honest) if honest.calls else honest

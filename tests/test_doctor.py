@@ -1,0 +1,101 @@
+"""The set-up proved: which lines come, in which order, and what each says to do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pipeline.config import Settings
+from pipeline.doctor import Check, Grade, examine_setup
+from pipeline.llm.standin import Fault, FaultRule, StandInServer, StandInSettings
+
+ORDER = [
+    "settings",
+    "inbox",
+    "outbox",
+    "watching",
+    "daemon",
+    "LM Studio",
+    "model",
+    "context",
+    "vision",
+    "tool call",
+    "JSON answer",
+    "speed",
+    "estimate",
+]
+
+
+async def examined(settings: Settings, server: StandInServer | None = None) -> dict[str, Check]:
+    url = server.base_url if server else "http://127.0.0.1:9/v1"
+    llm = settings.llm.model_copy(update={"base_url": url, "probe_interval_seconds": 0.01})
+    return {check.name: check async for check in examine_setup(settings.model_copy(update={"llm": llm}))}
+
+
+async def test_a_good_set_up_is_proved_in_order(settings: Settings) -> None:
+    """All lines come in their order, all good, with the speed of the slots together and what follows from it."""
+    speeds = {"prompt_tokens_per_second": 20_000, "completion_tokens_per_second": 500}
+    async with StandInServer(StandInSettings.model_validate({"slots": 2, **speeds})) as server:
+        checks = await examined(settings, server)
+
+    assert list(checks) == ORDER
+    assert {check.grade for check in checks.values()} == {Grade.GOOD}, checks
+    reads, writes = map(int, re.findall(r"(\d+)", checks["speed"].seen)[:2])
+    assert 5_000 < reads < 40_000
+    assert 200 < writes < 1_000
+    assert re.search(r"about [\d,]+ one-page invoices per hour", checks["estimate"].seen)
+
+
+async def test_a_model_that_calls_no_tools_still_works(settings: Settings) -> None:
+    """Without tool calls but with JSON the line is a note and says what will be done instead."""
+    async with StandInServer(StandInSettings(tool_use=False)) as server:
+        checks = await examined(settings, server)
+
+    assert (checks["tool call"].grade, checks["JSON answer"].grade) == (Grade.POOR, Grade.GOOD)
+    assert "JSON instead" in checks["tool call"].remedy
+
+
+async def test_a_model_that_gives_no_json_cannot_work(settings: Settings) -> None:
+    """Without JSON nothing can be extracted: that line is bad, and no speed is measured."""
+    rules = (FaultRule(fault=Fault.WRONG_TYPE, times=None),)
+    async with StandInServer(StandInSettings(faults=rules)) as server:
+        checks = await examined(settings, server)
+
+    assert checks["JSON answer"].grade is Grade.BAD
+    assert "speed" not in checks
+
+
+async def test_an_absent_server_ends_the_examination(settings: Settings) -> None:
+    """Where nothing answers, the last line is bad and says how to start the server."""
+    checks = await examined(settings)
+
+    assert list(checks) == ORDER[: ORDER.index("LM Studio") + 1]
+    assert checks["LM Studio"].grade is Grade.BAD
+    assert "lms server start" in checks["LM Studio"].remedy
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "grade", "remedy"),
+    [
+        ({"api_key": "secret"}, "LM Studio", Grade.BAD, "API token"),
+        ({"loaded": False, "models": ["one", "two"]}, "model", Grade.BAD, "lms load"),
+        ({"context_tokens": 4096}, "context", Grade.POOR, "--context-length"),
+    ],
+)
+async def test_what_is_wrong_comes_with_a_remedy(
+    server: dict[str, object], name: str, grade: Grade, remedy: str, settings: Settings
+) -> None:
+    """A missing key, a missing model and a short context are each named where they show, with what to do."""
+    async with StandInServer(StandInSettings.model_validate(server)) as running:
+        checks = await examined(settings, running)
+
+    assert checks[name].grade is grade
+    assert remedy in checks[name].remedy
+
+
+async def test_every_check_that_is_not_good_has_a_remedy(settings: Settings) -> None:
+    """Nobody is told of a problem without being told what to do."""
+    async with StandInServer(StandInSettings(tool_use=False, context_tokens=4096)) as server:
+        checks = await examined(settings, server)
+    assert all(check.remedy for check in checks.values() if check.grade is not Grade.GOOD)
