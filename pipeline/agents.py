@@ -25,6 +25,9 @@ class AnswerSettings(BaseModel, frozen=True, extra="forbid"):
 
     max_tokens: int = Field(2048, ge=16, le=65536, description="tokens one answer may have")
     step_max_tokens: int = Field(512, ge=16, le=65536, description="tokens one choice of a tool may have")
+    language: Literal["auto", "tools", "json"] = Field(
+        "auto", description="how the model acts: by tool calls, by JSON, or by JSON once it has failed at tool calls"
+    )
     temperature: float = Field(0.0, ge=0, le=2, description="0 for the most likely answer")
 
 

@@ -19,8 +19,9 @@ from pipeline.engine.files import Body, FileEngine, Observer
 from pipeline.errors import ConfigError
 from pipeline.index import JobIndex
 from pipeline.invoice.store import InvoiceStore, open_engine
-from pipeline.llm.hosts import HostedModel, HostState, host_from
+from pipeline.llm.hosts import HostState
 from pipeline.llm.lm_studio import load_library
+from pipeline.llm.pool import HostPool, pool_from
 from pipeline.lock import DaemonNote, only_one
 from pipeline.outbox import DATABASE_NAME, Outbox
 from pipeline.requests import Requests
@@ -52,7 +53,7 @@ class App:
     """Hold the running parts of a command that works on jobs."""
 
     folders: Folders
-    model: HostedModel
+    model: HostPool
     worker: Worker
     engine: FileEngine
     service: Service
@@ -122,7 +123,7 @@ async def open_app(
         llm = settings.llm
         if one_shot:
             llm = llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds})
-        model = host_from(llm, on_change=_teller(note))
+        model = pool_from(llm, on_change=_teller(note))
         async with DocumentReader(settings.reading) as reader:
             worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
             engine = new_engine(settings, folders, worker, observer=observer, one_shot=one_shot)
@@ -134,6 +135,7 @@ async def open_app(
                 agents=folders.extensions,
                 grace_seconds=settings.daemon.grace_seconds,
                 requests=Requests(folders.outbox.root, folders.disk),
+                beside=(model.attend,),
             )
             try:
                 yield App(folders, model, worker, engine, service)

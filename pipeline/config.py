@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pipeline.document.limits import ReadingSettings
 from pipeline.errors import ConfigError
 from pipeline.inbox import IntakeSettings
-from pipeline.llm.hosts import HostSettings
+from pipeline.llm.pool import LlmSettings
 from pipeline.retry import RetrySettings
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
@@ -39,7 +39,7 @@ class DaemonSettings(BaseModel, frozen=True, extra="forbid"):
     """Say how much is done at once and how the daemon stops."""
 
     concurrency: int = Field(
-        8, ge=1, le=256, description="jobs in flight at once; about twice the slots of LM Studio keeps these full"
+        16, ge=1, le=256, description="jobs in flight at once; twice the slots of all LM Studio hosts keeps these full"
     )
     grace_seconds: float = Field(
         60.0, ge=0, le=3600, description="after the first signal running sessions have so many seconds to finish"
@@ -72,7 +72,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     intake: IntakeSettings = IntakeSettings()
     jobs: RetrySettings = RetrySettings()
     reading: ReadingSettings = ReadingSettings()
-    llm: HostSettings = HostSettings()
+    llm: LlmSettings = LlmSettings()
     trace: TraceSettings = TraceSettings()
     logs: LogSettings = LogSettings()
 

@@ -81,6 +81,10 @@ class Journal:
         """Return the number of the attempt that is being recorded, counted from 1."""
         return self._session.attempt
 
+    def holds(self, name: str) -> bool:
+        """Say whether the next step of that name is on record."""
+        return f"{self._scope}{name}-{self._counts.get(name, 0) + 1}" in self._session.steps
+
     async def run(self, name: str, request: JsonObject, function: StepFunction) -> JsonObject:
         """Return the recorded or the new result of the step; its errors leave no record."""
         key = self._next_key(name)

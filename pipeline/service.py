@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -38,6 +39,7 @@ class Service:
         agents: Mapping[str, Collection[str]],
         grace_seconds: float,
         requests: Requests,
+        beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         self._inbox = inbox
         self._outbox = outbox
@@ -45,6 +47,7 @@ class Service:
         self._settings = settings
         self._grace_seconds = grace_seconds
         self._requests = requests
+        self._beside = beside
         self._intake = Intake(inbox, outbox, engine, settings=settings, agents=agents)
         self._look = anyio.Event()
         self.stop = anyio.Event()
@@ -57,6 +60,8 @@ class Service:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen_for_signals, tasks.cancel_scope)
             await tasks.start(self._engine.serve)
+            for function in self._beside:
+                tasks.start_soon(function)
             log.info("service.started", inbox=str(self._inbox), outbox=str(self._outbox.root))
             if not once:
                 tasks.start_soon(self._watch)
@@ -96,6 +101,8 @@ class Service:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen_for_signals, tasks.cancel_scope)
             await tasks.start(self._engine.serve)
+            for function in self._beside:
+                tasks.start_soon(function)
             await self._until_stopped(work)
             await self._drain()
             tasks.cancel_scope.cancel()

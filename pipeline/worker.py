@@ -15,8 +15,11 @@ import anyio.to_thread
 from pipeline.agent import (
     ActionContext,
     ActionRegistry,
+    AdaptiveLanguage,
     Agent,
+    AgentLanguage,
     FunctionCallingLanguage,
+    JsonActionLanguage,
     Memory,
     MemoryItem,
     MemoryType,
@@ -34,6 +37,7 @@ from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
 from pipeline.job import Claim, State
 from pipeline.journal import Journal
+from pipeline.llm.pool import HostPool, model_name, session_of
 from pipeline.llm.protocol import JsonObject, Model
 from pipeline.outbox import JobFolder
 from pipeline.result import Outcome
@@ -44,12 +48,18 @@ class Worker:
     """Do the work of jobs; every effect goes through the job's steps, the rest can be repeated from them."""
 
     def __init__(
-        self, *, agents: Mapping[str, AgentSettings], reader: DocumentReader, model: Model, store: InvoiceStore
+        self,
+        *,
+        agents: Mapping[str, AgentSettings],
+        reader: DocumentReader,
+        model: Model | HostPool,
+        store: InvoiceStore,
     ) -> None:
         self._agents = agents
         self._reader = reader
         self._model = model
         self._store = store
+        self._bad_at_tools: set[str] = set()
 
     async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome:
         """Return the job's outcome; errors of document, model and session pass through to the engine."""
@@ -94,19 +104,41 @@ class Worker:
             # A scan that was read for the sake of its e-invoice, of which nothing came.
             raise refusal(Reason.NO_TEXT, document.name)
         actions = ActionRegistry(tags=settings.tags or None, tool_names=settings.tools or None)
-        language = FunctionCallingLanguage()
         task = document_task(settings, document)
-        agent = Agent(
-            settings.session_goals(),
-            actions,
-            self._model,
-            language=language,
-            limits=settings.limits,
-            completion=settings.step_completion(),
-        )
-        prefix = session_prefix(language, settings, actions, task)
-        context = self._context(settings, document, claim, steps, prefix)
-        return await agent.run(task, context=context, steps=steps)
+        async with session_of(self._model) as model:
+            language = await self._language(settings, model, steps)
+            agent = Agent(
+                settings.session_goals(),
+                actions,
+                model,
+                language=language,
+                limits=settings.limits,
+                completion=settings.step_completion(),
+            )
+            prefix = session_prefix(language, settings, actions, task)
+            context = self._context(settings, document, claim, steps, prefix)
+            try:
+                return await agent.run(task, context=context, steps=steps)
+            finally:
+                if isinstance(language, AdaptiveLanguage) and language.told_in_json:
+                    self._bad_at_tools.add(model_name(model))
+
+    async def _language(self, settings: AgentSettings, model: Model, steps: Journal) -> AgentLanguage:
+        """Return how to speak with the model; what earlier sessions taught is recorded, for it shapes every prompt."""
+        match settings.model.language:
+            case "json":
+                return JsonActionLanguage()
+            case "tools":
+                return FunctionCallingLanguage()
+        begins = not steps.holds("model")
+        if not steps.holds("language") and not (begins and model_name(model) in self._bad_at_tools):
+            return AdaptiveLanguage()
+
+        async def tell(_: object) -> JsonObject:
+            return {"language": "json"}
+
+        await steps.run("language", {}, tell)
+        return JsonActionLanguage()
 
     def _context(
         self,
@@ -131,7 +163,7 @@ class Worker:
 
 
 def session_prefix(
-    language: FunctionCallingLanguage, settings: AgentSettings, actions: ActionRegistry, task: str
+    language: AgentLanguage, settings: AgentSettings, actions: ActionRegistry, task: str
 ) -> tuple[JsonObject, ...]:
     """Return the messages every call of the session begins with, so that the server reads the document once."""
     memory = Memory([MemoryItem(MemoryType.USER, task)])

@@ -6,6 +6,7 @@ from pipeline.agent.context import ActionContext, CompletionSettings
 from pipeline.agent.environment import ActionResult, Environment
 from pipeline.agent.goal import Goal
 from pipeline.agent.json_answer import prompt_llm_for_json
+from pipeline.agent.json_language import AdaptiveLanguage, JsonActionLanguage
 from pipeline.agent.language import AgentLanguage, FunctionCallingLanguage, LanguageSettings, Prompt
 from pipeline.agent.memory import Memory, MemoryItem, MemoryType
 from pipeline.agent.steps import DirectSteps, Meter, MeteredModel, SteppedModel, Steps
@@ -15,6 +16,7 @@ __all__ = [
     "ActionContext",
     "ActionRegistry",
     "ActionResult",
+    "AdaptiveLanguage",
     "Agent",
     "AgentLanguage",
     "CompletionSettings",
@@ -22,6 +24,7 @@ __all__ = [
     "Environment",
     "FunctionCallingLanguage",
     "Goal",
+    "JsonActionLanguage",
     "LanguageSettings",
     "Memory",
     "MemoryItem",

@@ -135,6 +135,8 @@ class Agent:
                 messages=prompt.messages,
                 tools=prompt.tools,
                 tool_choice=prompt.metadata.get("tool_choice") if prompt.tools else None,
+                schema=prompt.metadata.get("schema"),
+                schema_name=prompt.metadata.get("schema_name", ""),
                 max_tokens=session.max_tokens,
                 temperature=self._completion.temperature,
             )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, TypeVar, overload
 
 import structlog
@@ -195,13 +196,7 @@ def _schema_check(schema: JsonObject, name: str) -> _Check:
     # Loaded late: most agents give pydantic classes and need none of it.
     import jsonschema  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    validator_class = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        validator_class.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise ConfigError(f"the schema `{name}` is not a JSON Schema: {error.message}") from error
-    # With the schema's own numbers exact as well: by floats, 1.13 is no multiple of 0.01.
-    validator = validator_class(read_json(json.dumps(schema), exact=True))
+    validator = _validator(json.dumps(schema), name)
 
     def check(candidate: Any) -> _Fit | _Misfit:
         error = jsonschema.exceptions.best_match(validator.iter_errors(candidate))
@@ -210,6 +205,20 @@ def _schema_check(schema: JsonObject, name: str) -> _Check:
         return _Misfit(where=f"{error.json_path} ({error.validator})", problem=f"{error.json_path}: {error.message}")
 
     return check
+
+
+@lru_cache(maxsize=32)
+def _validator(schema: str, name: str) -> Any:
+    """Return the validator of a schema; to check the schema itself takes ten times as long as to check an answer."""
+    import jsonschema  # noqa: PLC0415 - as above
+
+    validator_class = jsonschema.validators.validator_for(json.loads(schema), default=jsonschema.Draft202012Validator)
+    try:
+        validator_class.check_schema(json.loads(schema))
+    except jsonschema.SchemaError as error:
+        raise ConfigError(f"the schema `{name}` is not a JSON Schema: {error.message}") from error
+    # With the schema's own numbers exact as well: by floats, 1.13 is no multiple of 0.01.
+    return validator_class(read_json(schema, exact=True))
 
 
 def _judge(reply: ModelReply, check: _Check) -> _Fit | _Misfit:

@@ -78,7 +78,7 @@ async def replay_jobs(settings: Settings, selection: Selection, *, verb: str, as
 
 async def _live(settings: Settings, selection: Selection, *, fresh: bool, as_json: bool) -> int:
     with open_folders(settings) as folders:
-        jobs = [job.name for job in selection.find(folders)]
+        jobs = [_own(job, folders).name for job in selection.find(folders)]
         daemon = holder(folders.outbox.root)
         if daemon and daemon.get("doing") == "serve":
             return _hand_over(folders, jobs, daemon, fresh=fresh)
@@ -104,6 +104,14 @@ async def _live(settings: Settings, selection: Selection, *, fresh: bool, as_jso
     raise_if_host_lost(app)
     failed = any(result["status"] == State.FAILED for result in results)
     return 1 if failed or len(results) < len(jobs) else 0
+
+
+def _own(job: JobFolder, folders: Folders) -> JobFolder:
+    """Return the job if it lies in this outbox; only there it can be worked on."""
+    if job.path.parent.parent.resolve() != folders.outbox.root.resolve():
+        hint = f"move the folder into {folders.inbox} to have it done again here, or use --recorded or --compare"
+        raise ConfigError(f"{job.path} does not lie in {folders.outbox.root}", hint=hint)
+    return job
 
 
 def _hand_over(folders: Folders, jobs: list[str], daemon: dict[str, Any], *, fresh: bool) -> int:

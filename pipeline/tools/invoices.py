@@ -17,7 +17,7 @@ from pipeline.document.model import Document
 from pipeline.invoice.model import Invoice, Kind, Severity, extraction_schema
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified, apply_corrections, verify
-from pipeline.llm.protocol import JsonObject
+from pipeline.llm.protocol import JsonObject, digest
 
 EXTRACTION, CORRECTIONS, REFUSED, STORED = "extraction", "corrections", "refused", "stored"
 _MAX_SHOWN_FINDINGS = 12
@@ -75,7 +75,19 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
 
 def checked(state: JsonObject, document: Document) -> Verified:
     """Return the last extraction with its corrections, held against the document."""
-    return verify(apply_corrections(state[EXTRACTION], state.get(CORRECTIONS, {})), document)
+    corrections = state.get(CORRECTIONS, {})
+    key = f"{document.sha256} {digest([state[EXTRACTION], corrections])}"
+    verified = _verified.get(key)
+    if verified is None:
+        verified = _verified[key] = verify(apply_corrections(state[EXTRACTION], corrections), document)
+        while len(_verified) > _MOST_VERIFIED:
+            _verified.pop(next(iter(_verified)), None)
+    return verified
+
+
+# A session asks three times about the same values: after the extraction, before it stores them, and for its result.
+_verified: dict[str, Verified] = {}
+_MOST_VERIFIED = 64
 
 
 async def _checked_apart(context: ActionContext) -> Verified:
