@@ -175,7 +175,10 @@ def host_note(state: HostState) -> dict[str, object]:
 
 
 def _teller(note: DaemonNote) -> Callable[[HostState], Awaitable[None]]:
+    seen: dict[str, object] = {}
+
     async def tell(state: HostState) -> None:
-        note.tell(host=host_note(state))
+        seen[state.address] = host_note(state)
+        note.tell(hosts=seen)
 
     return tell

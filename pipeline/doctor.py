@@ -19,8 +19,8 @@ from pipeline.agent.messages import user_message
 from pipeline.app import open_folders
 from pipeline.config import SETTINGS_NAME, Settings, config_folder
 from pipeline.errors import PipelineError
-from pipeline.llm.discovery import HostFacts, ModelFacts, probe
-from pipeline.llm.hosts import HostedModel, HostSettings, host_from
+from pipeline.llm.discovery import HostFacts, ModelFacts
+from pipeline.llm.hosts import HostedModel, HostSettings, host_from, look_at
 from pipeline.llm.pool import LlmSettings
 from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
 from pipeline.lock import holder
@@ -95,7 +95,7 @@ def _hosts(llm: HostSettings) -> tuple[HostSettings, ...]:
 
 
 async def _examine_host(llm: HostSettings) -> AsyncIterator[Check]:
-    facts = await _probe(llm)
+    facts = await look_at(llm)
     yield _host_check(facts)
     if not facts.reachable or facts.needs_key:
         return
@@ -134,15 +134,6 @@ def _daemon_check(settings: Settings) -> Check:
     other = holder(settings.folders.outbox)
     seen = "not running" if other is None else f"process {other.get('pid')} ({other.get('doing')})"
     return Check("daemon", Grade.GOOD, seen)
-
-
-async def _probe(llm: HostSettings) -> HostFacts:
-    return await probe(
-        llm.base_url,
-        api_key=llm.api_key.get_secret_value(),
-        timeout_seconds=llm.probe_timeout_seconds,
-        allow_public_host=llm.allow_public_host,
-    )
 
 
 def _host_check(facts: HostFacts) -> Check:

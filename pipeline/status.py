@@ -35,7 +35,7 @@ class Status:
     finished_per_hour: float
     seconds_left: float | None
     daemon: dict[str, Any] | None
-    host: dict[str, Any]
+    hosts: list[dict[str, Any]]
     inbox_error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Status:
 
 
 def look(
-    inbox: Path, outbox: Outbox, *, agents: Mapping[str, Collection[str]], rate: int, host: dict[str, Any]
+    inbox: Path, outbox: Outbox, *, agents: Mapping[str, Collection[str]], rate: int, hosts: list[dict[str, Any]]
 ) -> Status:
     """Return the status; `rate` is the number of jobs that finished within the last hour."""
     listing, problem = _listing(inbox, agents)
@@ -65,7 +65,7 @@ def look(
         finished_per_hour=float(rate),
         seconds_left=round(open_jobs / rate * _RATE_WINDOW_SECONDS, 0) if rate and open_jobs else None,
         daemon=daemon,
-        host=host,
+        hosts=hosts,
         inbox_error=problem,
     )
 

@@ -145,7 +145,7 @@ def test_status_counts_what_lies_where(worked: Path) -> None:
     assert status["failed"] == 1
     assert status["waiting"] == 0
     assert status["daemon"] is None
-    assert status["host"]["reachable"] is False
+    assert [host["reachable"] for host in status["hosts"]] == [False]
     assert [Path(one["path"]).name for one in status["ignored"]] == ["letter.docx"]
 
 

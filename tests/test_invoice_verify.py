@@ -486,6 +486,14 @@ def test_big_document_is_quick() -> None:
     assert all(line.total is not None and line.quantity is not None for line in verified.invoice.line_items)
 
 
+def test_table_without_lines_is_an_error() -> None:
+    """If no line was read, a table's head alone shows that there are some."""
+    head = "Beschreibung              Menge            Betrag"
+    row = "Beratung im Mai            3            99,95 EUR"
+    assert ("line_not_read", "line_items") in errors(verify({}, document(f"{head}\n{row}")))
+    assert ("line_not_read", "line_items") not in errors(verify({}, document(f"{head}\nTotal   99,95 EUR")))
+
+
 def _leaves(value: Any, path: str = "") -> list[str]:
     if isinstance(value, dict):
         return [leaf for key, item in value.items() for leaf in _leaves(item, f"{path}.{key}" if path else key)]

@@ -22,7 +22,7 @@ from pipeline.engine.files import Progress
 from pipeline.errors import ConfigError, JobNotFound
 from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.job import FINISHED, State
-from pipeline.llm.hosts import host_from
+from pipeline.llm.pool import HostPool, pool_from
 from pipeline.llm.protocol import Model
 from pipeline.llm.recorded import RecordedModel
 from pipeline.lock import holder
@@ -123,7 +123,7 @@ def _hand_over(folders: Folders, jobs: list[str], daemon: dict[str, Any], *, fre
 
 
 @asynccontextmanager
-async def _bench(settings: Settings, model: Model) -> Any:
+async def _bench(settings: Settings, model: Model | HostPool) -> Any:
     """Open what a session needs that leaves the outbox alone: its store is a throw-away one in memory."""
     database = open_engine(None)
     try:
@@ -153,7 +153,7 @@ async def _compare(settings: Settings, selection: Selection, *, as_json: bool) -
     if not jobs:
         raise ConfigError("there is nothing to compare", hint="name finished jobs, or say --failed, --review or --all")
     await require_host(settings)
-    model = host_from(settings.llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds}))
+    model = pool_from(settings.llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds}))
     try:
         async with _bench(settings, model) as worker:
             comparisons = [await replay_compare(job, worker) for job in jobs]

@@ -15,7 +15,7 @@ from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.export import as_csv, as_json, since_day
 from pipeline.job import STEP_EVENTS
-from pipeline.llm.discovery import probe
+from pipeline.llm.hosts import HostSettings, look_at
 from pipeline.outbox import JobFolder
 from pipeline.status import Status, look
 from pipeline.trace import Event, read_events
@@ -32,7 +32,7 @@ async def show_status(settings: Settings, *, as_json: bool) -> int:
             folders.outbox,
             agents=folders.extensions,
             rate=folders.index.finished_within(_HOUR_SECONDS),
-            host=await _host(settings),
+            hosts=[await _look_at(host) for host in settings.llm.each()],
         )
     if as_json:
         print_json(status.to_json())
@@ -69,15 +69,9 @@ def export_invoices(settings: Settings, *, form: str, since: str | None, out: Pa
         raise ConfigError(f"{out} cannot be written: {error.strerror}", hint="name another --out") from error
 
 
-async def _host(settings: Settings) -> dict[str, Any]:
-    llm = settings.llm
-    facts = await probe(
-        llm.base_url,
-        api_key=llm.api_key.get_secret_value(),
-        timeout_seconds=llm.probe_timeout_seconds,
-        allow_public_host=llm.allow_public_host,
-    )
-    model = facts.pick(llm.model)
+async def _look_at(host: HostSettings) -> dict[str, Any]:
+    facts = await look_at(host)
+    model = facts.pick(host.model)
     return {
         "address": facts.address,
         "reachable": facts.reachable,
@@ -98,7 +92,7 @@ def _status_rows(status: Status) -> list[tuple[str, str]]:
     if status.seconds_left is not None:
         rows.append(("time left", f"about {_ago(status.seconds_left)}"))
     rows.append(("daemon", _daemon_line(status)))
-    rows.append(("LM Studio", _host_line(status)))
+    rows += [("LM Studio", _host_line(host, status)) for host in status.hosts]
     rows.append(("inbox", escape(status.inbox_error or status.inbox)))
     rows.append(("outbox", escape(status.outbox)))
     return rows
@@ -111,10 +105,10 @@ def _daemon_line(status: Status) -> str:
     return f"{daemon.get('doing')} as process {daemon.get('pid')} since {daemon.get('since')}"
 
 
-def _host_line(status: Status) -> str:
-    host = status.host
-    seen = (status.daemon or {}).get("host") or {}
-    line = f"{host['address']}: {host['model'] or 'no model loaded'}" if host["reachable"] else f"away: {host['error']}"
+def _host_line(host: dict[str, Any], status: Status) -> str:
+    seen = (status.daemon or {}).get("hosts", {}).get(host["address"], {})
+    model = host["model"] or "no model loaded"
+    line = f"{host['address']}: {model}" if host["reachable"] else f"{host['address']}: away: {host['error']}"
     if seen.get("status") in ("down", "refused"):
         line += f"; the daemon waits since {seen['since']}: {seen['reason']}"
     return escape(line)

@@ -12,7 +12,7 @@ from pipeline.config import Settings
 from pipeline.engine.files import Progress
 from pipeline.errors import ConfigError
 from pipeline.job import FINISHED, State
-from pipeline.llm.discovery import probe
+from pipeline.llm.hosts import look_at
 
 log = structlog.get_logger()
 
@@ -71,16 +71,11 @@ async def _require_host_for(files: tuple[Path, ...], settings: Settings) -> None
 
 
 async def require_host(settings: Settings) -> None:
-    """Raise ConfigError at once where LM Studio is absent, so that a person need not wait to learn it."""
-    llm = settings.llm
-    facts = await probe(
-        llm.base_url,
-        api_key=llm.api_key.get_secret_value(),
-        timeout_seconds=llm.probe_timeout_seconds,
-        allow_public_host=llm.allow_public_host,
-    )
-    if not facts.reachable:
-        raise ConfigError(f"LM Studio does not answer at {facts.address}: {facts.error}", hint=facts.hint)
+    """Raise ConfigError at once where no LM Studio answers, so that a person need not wait to learn it."""
+    looks = [await look_at(host) for host in settings.llm.each()]
+    if not any(facts.reachable for facts in looks):
+        away = "; ".join(f"{facts.address}: {facts.error}" for facts in looks)
+        raise ConfigError(f"LM Studio does not answer: {away}", hint=looks[0].hint)
 
 
 def raise_if_host_lost(app: App) -> None:

@@ -24,6 +24,7 @@ _EXPLANATIONS = frozenset({Label.TAX, Label.OTHER})
 # Right ends of the amounts of one column differ by no more characters than this.
 _ALIGNED = 2
 _MOST_NUMBERS = 10
+_ROWS_BELOW = 4
 _MOST_OCCURRENCES = 60
 
 
@@ -134,6 +135,9 @@ def _unread(table: Table, invoice: Invoice, products: list[_Product]) -> Iterato
         # A table with far more rows than lines prints something else beside them.
         is_proven = not invoice.line_items or len(unread) <= len(invoice.line_items) or lines_fit(invoice, with_them)
         yield (error if is_proven else warning)("line_not_read", "line_items", message)
+    elif not invoice.line_items and (head := _head(table.index)) is not None:
+        message = f"No lines were read, but the document prints a table: {_shown(table.index, head)}."
+        yield error("line_not_read", "line_items", message)
     if total is not None:
         yield from _missing_amount(table, invoice, total, ends)
 
@@ -268,6 +272,27 @@ def _quantity_first(index: DocumentIndex, line: int, *, default: bool) -> bool:
         if quantities and prices:
             return quantities[0] < prices[0]
     return default
+
+
+def _head(index: DocumentIndex) -> int | None:
+    """Return the line of a table's head: a cell for the quantity and one for amounts, and a row close below."""
+    for number, line in enumerate(index.lines):
+        cells = [] if line.plain else _CELL.findall(line.text)
+        quantities = [cell for cell in cells if mentions(cell, "quantity")]
+        amounts = [cell for cell in cells if mentions(cell, "price") or amount_label(cell) in _SUMS]
+        is_head = quantities and set(amounts) - set(quantities) and not any(map(str.isdigit, line.text))
+        if is_head and any(_starts_row(index, below) for below in range(number + 1, number + 1 + _ROWS_BELOW)):
+            return number
+    return None
+
+
+def _starts_row(index: DocumentIndex, line: int) -> bool:
+    """Say whether a line prints words and an amount without the label of a sum."""
+    for one in index.amounts_in(line):
+        before = index.lines[line].text[: one.start]
+        if one.money and not one.percent and any(map(str.isalpha, before)):
+            return amount_label(before) is None
+    return False
 
 
 def _products(index: DocumentIndex, line: int) -> Iterator[_Product]:

@@ -75,7 +75,7 @@ async def probe(
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return HostFacts(
                 address,
-                error=f"no model server answers at {address} ({_cause(error)})",
+                error=f"no model server answers ({_cause(error)})",
                 hint="start LM Studio's server (Developer tab, or `lms server start`) and check base_url",
             )
 
@@ -255,4 +255,9 @@ def _count(value: object) -> int | None:
 
 
 def _cause(error: Exception) -> str:
-    return "timeout" if isinstance(error, TimeoutError) else (str(error) or type(error).__name__)
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        refused = isinstance(error.os_error, ConnectionRefusedError) or "Connect call failed" in str(error.os_error)
+        return "connection refused" if refused else str(error.os_error.strerror or error.os_error)
+    return str(error) or type(error).__name__

@@ -130,14 +130,19 @@ def host_from(settings: HostSettings, *, on_change: Observer | None = None) -> H
         )
 
     async def discover() -> HostFacts:
-        return await probe(
-            settings.base_url,
-            api_key=settings.api_key.get_secret_value(),
-            timeout_seconds=settings.probe_timeout_seconds,
-            allow_public_host=settings.allow_public_host,
-        )
+        return await look_at(settings)
 
     return HostedModel(settings, connect=connect, discover=discover, on_change=on_change)
+
+
+async def look_at(settings: HostSettings) -> HostFacts:
+    """Return what the host shows at one look."""
+    return await probe(
+        settings.base_url,
+        api_key=settings.api_key.get_secret_value(),
+        timeout_seconds=settings.probe_timeout_seconds,
+        allow_public_host=settings.allow_public_host,
+    )
 
 
 class HostedModel:

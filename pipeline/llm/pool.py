@@ -12,10 +12,11 @@ from typing import Annotated, Literal
 
 import anyio
 import structlog
+from anyio.lowlevel import checkpoint
 from pydantic import BaseModel, Field, SecretStr
 
 from pipeline.errors import HostFault
-from pipeline.llm.hosts import HostedModel, HostSettings, HostState, HostStatus, Observer, host_from
+from pipeline.llm.hosts import HostedModel, HostSettings, HostState, Observer, host_from
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
 
 log = structlog.get_logger()
@@ -112,6 +113,7 @@ class HostPool:
                 # Lost on the way; a request that keeps failing at a host that is well is no HostFault any more.
                 if session.host.takes_calls:
                     raise
+            await checkpoint()  # never round without letting the hosts' own tasks run
 
     def _move(self, session: HostSession) -> None:
         self._sessions[session.host] -= 1
@@ -132,9 +134,8 @@ class HostPool:
             self._hosts[0].raise_absence()
 
     def _load(self, host: HostedModel) -> tuple[bool, float]:
-        state = host.state
-        away = state.status in (HostStatus.DOWN, HostStatus.REFUSED)
-        return away, self._sessions[host] / state.slots
+        # A host that nobody has looked at yet takes no calls either.
+        return not host.takes_calls, self._sessions[host] / host.state.slots
 
 
 class HostSession:

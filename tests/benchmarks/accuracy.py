@@ -288,7 +288,7 @@ def _outcome(lie: Lie, result: Result, honest: Result) -> str:
     """Say what became of a mistake: told (the job is not done, and for this reason), made null, or silent."""
     if result.get("status") != "done":
         return "told" if honest.get("status") == "done" or _errors(result) - _errors(honest) else "silent"
-    invoice = result.get("invoice") or {}
+    invoice = {**(result.get("invoice") or {}), "kind": result.get("kind")}
     if lie.fields == ("line_items",):
         return "silent"
     kept = [path for path in lie.fields if value_at(invoice, path) is not None]

@@ -225,7 +225,7 @@ def _amount_lies(answer: Answer, document: Document, chance: random.Random) -> I
         if first in paths and second in paths:
             changes = {first: value_at(answer, second), second: value_at(answer, first)}
             yield from _lie("fields exchanged", "amounts", answer, changes)
-    if "net_amount" in paths:
+    if "net_amount" in paths and answer["net_amount"] != answer["total_amount"]:
         yield from _lie("net as total", "amounts", answer, {"total_amount": answer["net_amount"], "net_amount": None})
 
 
