@@ -45,7 +45,10 @@ class DaemonSettings(BaseModel, frozen=True, extra="forbid"):
         60.0, ge=0, le=3600, description="after the first signal running sessions have so many seconds to finish"
     )
     host_wait_seconds: float = Field(
-        60.0, ge=0, le=86400, description="`run` and `serve --once` wait so many seconds for an absent LM Studio"
+        60.0,
+        ge=0,
+        le=86400,
+        description="`run` and `serve --once` wait so many seconds for an LM Studio that goes away",
     )
 
 

@@ -9,10 +9,11 @@ import anyio.to_thread
 from pipeline.agent import ActionResult, Steps
 from pipeline.document.model import Document
 from pipeline.invoice.einvoice.found import FoundInvoice, find_einvoice
-from pipeline.invoice.model import Invoice
-from pipeline.invoice.store import InvoiceStore, Stored
+from pipeline.invoice.keeping import keep, kept_findings
+from pipeline.invoice.model import Finding
+from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
-from pipeline.job import Claim, State
+from pipeline.job import Claim
 from pipeline.llm.protocol import JsonObject
 
 
@@ -24,25 +25,15 @@ async def read_einvoice(document: Document) -> FoundInvoice:
 
 
 async def store_einvoice(
-    verified: Verified, claim: Claim, *, status: State, store: InvoiceStore, steps: Steps
-) -> JsonObject:
-    """Store the invoice once, as a step that a replay answers from its record; return what storing did."""
-
-    def put() -> Stored:
-        return store.store(
-            verified.invoice or Invoice(),
-            kind=verified.kind,
-            job=claim.job,
-            status=status.value,
-            at=datetime.fromisoformat(claim.received_at),
-        )
+    verified: Verified, claim: Claim, *, clean: bool, store: InvoiceStore, steps: Steps
+) -> list[Finding]:
+    """Store the invoice once, as a step that a replay answers from its record; return what the history says."""
+    at = datetime.fromisoformat(claim.received_at)
 
     async def act(_: Steps) -> JsonObject:
-        stored = await anyio.to_thread.run_sync(put)
-        result = {"stored": stored.outcome.value, "record": stored.record_id}
-        return ActionResult(tool_executed=True, result=result).to_json()
+        kept = await anyio.to_thread.run_sync(lambda: keep(store, verified, job=claim.job, at=at, clean=clean))
+        return ActionResult(tool_executed=True, result=kept).to_json()
 
     request: JsonObject = {"tool": "store_invoice", "arguments": {}}
     done = ActionResult.from_json(await steps.run("action", request, act))
-    outcome: JsonObject = done.result
-    return outcome
+    return kept_findings(done.result)

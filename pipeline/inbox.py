@@ -50,6 +50,14 @@ class Seen:
     inode: int
     returned: bool = False
 
+    def has_changed(self) -> bool:
+        """Say whether the file is not any more as it was seen."""
+        try:
+            status = self.path.lstat()
+        except OSError:
+            return True
+        return (status.st_size, status.st_mtime_ns, status.st_ino) != (self.size, self.mtime_ns, self.inode)
+
 
 @dataclass(frozen=True)
 class Ignored:

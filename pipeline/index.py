@@ -62,6 +62,12 @@ class JobIndex:
         with self._engine.connect() as connection:
             return connection.execute(select(_JOBS.c.job).where(_JOBS.c.digest == digest)).scalar()
 
+    def latest_finishes(self, limit: int) -> list[str]:
+        """Return the times of the jobs that finished last, newest first."""
+        with self._engine.connect() as connection:
+            query = select(_JOBS.c.finished_at).where(_JOBS.c.finished_at.is_not(None))
+            return list(connection.execute(query.order_by(_JOBS.c.finished_at.desc()).limit(limit)).scalars())
+
     def finished_within(self, seconds: float) -> int:
         """Return how many jobs finished in the last so many seconds."""
         since = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")

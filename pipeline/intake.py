@@ -70,7 +70,12 @@ class Intake:
         return await self._submitted(path, lambda: self._outbox.claim(path, agent, keep=keep))
 
     def _claim_seen(self, seen: Seen) -> ClaimOutcome:
-        return self._outbox.adopt(seen.path) if seen.returned else self._outbox.claim(seen.path, seen.agent)
+        if seen.returned:
+            return self._outbox.adopt(seen.path)
+        # The place in the engine may have been long in coming: only what is still as it was has rested.
+        if seen.has_changed():
+            return NotClaimed("changed while it waited for its turn")
+        return self._outbox.claim(seen.path, seen.agent)
 
     async def _submitted(self, path: Path, claim: Callable[[], ClaimOutcome]) -> ClaimOutcome:
         """Make the claim and submit its job; the place in the engine is taken first, so nothing piles up."""

@@ -73,6 +73,9 @@ class JobFolder:
             data: dict[str, Any] = json.loads(self.result_path.read_bytes(), parse_float=Decimal)
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            hint = f"pipeline replay {self.name} makes it anew"
+            raise TraceDamaged(f"{self.result_path} is not valid JSON", hint=hint) from error
         return data
 
 
@@ -218,7 +221,13 @@ class Outbox:
         return target
 
     def reopen(self, job: JobFolder, *, reason: str, fresh: bool) -> JobFolder:
-        """Take a finished job back into work; `fresh` forgets its recorded steps, its trace and result stay."""
+        """Take a finished job back into work; `fresh` forgets its recorded steps, its trace and result stay.
+
+        Raises TraceDamaged, and leaves the job where it is, when its trace cannot be gone on with.
+        """
+        if job.record().claim is None:
+            hint = f"move the document out of {job.path} back into the inbox, and the folder away"
+            raise TraceDamaged(f"{job.trace_path} is missing or empty", hint=hint)
         # Said before the move: a job in working/ whose trace is at its end would only be put back.
         trace = self.trace(job)
         trace.mend()

@@ -60,7 +60,9 @@ async def replay_recorded(job: JobFolder, body: Body) -> Recorded:
             job.name, same=same, divergence="" if same else "the trace ends in an error, the result does not"
         )
     if not record.steps:
-        return Recorded(job.name, same=False, divergence="the trace was kept without document text and answers")
+        return Recorded(
+            job.name, same=False, divergence="the trace holds no steps: it was kept without text, or somebody cut it"
+        )
     journal = open_journal(record, None)
     try:
         outcome = await body(job, claim, journal)

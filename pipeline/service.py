@@ -219,6 +219,9 @@ class Service:
                 log.info("job.reopened", job=job.name, fresh=fresh)
                 self._engine.submit(job)
                 submitted = True
+        except TraceDamaged as error:
+            log.error("request.refused", job=name, reason=error.message, hint=error.hint)
+            return False
         finally:
             if not submitted:
                 self._engine.give_back_room()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pipeline.inbox import Listing, list_inbox
-from pipeline.job import State
+from pipeline.job import State, seconds_between
 from pipeline.lock import holder
 from pipeline.outbox import Outbox
 
-_RATE_WINDOW_SECONDS = 3600.0
+_IDLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,15 @@ class Status:
 
 
 def look(
-    inbox: Path, outbox: Outbox, *, agents: Mapping[str, Collection[str]], rate: int, hosts: list[dict[str, Any]]
+    inbox: Path,
+    outbox: Outbox,
+    *,
+    agents: Mapping[str, Collection[str]],
+    rate: int,
+    finishes: Sequence[str],
+    hosts: list[dict[str, Any]],
 ) -> Status:
-    """Return the status; `rate` is the number of jobs that finished within the last hour."""
+    """Return the status; `rate` is the number of jobs that finished within the last hour, `finishes` the last times."""
     listing, problem = _listing(inbox, agents)
     daemon = holder(outbox.root)
     counts = {state: outbox.count(state) for state in State}
@@ -63,11 +70,20 @@ def look(
         ignored=[{"path": str(one.path), "reason": one.reason} for one in listing.ignored],
         oldest_waiting_seconds=None if oldest is None else round(max(0.0, time.time() - oldest / 1e9), 1),
         finished_per_hour=float(rate),
-        seconds_left=round(open_jobs / rate * _RATE_WINDOW_SECONDS, 0) if rate and open_jobs else None,
+        seconds_left=seconds_left(open_jobs, finishes),
         daemon=daemon,
         hosts=hosts,
         inbox_error=problem,
     )
+
+
+def seconds_left(open_jobs: int, finishes: Sequence[str]) -> float | None:
+    """Return how long the open jobs may take at the pace of the last ones, idle times left out."""
+    pauses = [seconds_between(earlier, later) for later, earlier in pairwise(finishes)]
+    busy = [pause for pause in pauses if pause < _IDLE_SECONDS]
+    if not open_jobs or not busy:
+        return None
+    return round(open_jobs * sum(busy) / len(busy), 0)
 
 
 def _listing(inbox: Path, agents: Mapping[str, Collection[str]]) -> tuple[Listing, str | None]:

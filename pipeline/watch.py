@@ -40,7 +40,11 @@ async def hints(folder: Path, stop: anyio.Event, *, polling: str, retry_seconds:
                 yield
                 if not await anyio.Path(folder).exists():
                     break
-        except (OSError, RuntimeError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            ExceptionGroup,
+        ) as error:  # one name that is no UTF-8 ends watchfiles, in a group
             log.warning("watch.lost", folder=str(folder), error=str(error), retry_seconds=retry_seconds)
         with anyio.move_on_after(retry_seconds):
             await stop.wait()

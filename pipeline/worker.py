@@ -32,6 +32,7 @@ from pipeline.document.reader import DocumentReader
 from pipeline.document.refusal import Reason, refusal
 from pipeline.einvoices import read_einvoice, store_einvoice
 from pipeline.errors import DocumentError, JobNotFound, OutputFault
+from pipeline.invoice.keeping import kept_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, Severity
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
@@ -69,9 +70,9 @@ class Worker:
             return answer_outcome(await self._session(settings, document, claim, steps), document)
         found = await read_einvoice(document)
         if found.verified is not None:
-            outcome = verified_outcome(found.verified, document)
-            await store_einvoice(found.verified, claim, status=outcome.status, store=self._store, steps=steps)
-            return outcome
+            clean = verified_outcome(found.verified, document).status is State.DONE
+            also = await store_einvoice(found.verified, claim, clean=clean, store=self._store, steps=steps)
+            return verified_outcome(found.verified, document, also=also)
         ended = await self._session(settings, document, claim, steps)
         outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
         return replace(outcome, findings=(*outcome.findings, *(one.to_json() for one in found.findings)))
@@ -204,7 +205,7 @@ def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document
             answer=ended.result if isinstance(ended.result, str) else None,
             findings=(*(one.to_json() for one in verified.findings), *_notices(document)),
         )
-    return verified_outcome(verified, document, also=_not_stored(state))
+    return verified_outcome(verified, document, also=_of_storing(state))
 
 
 def verified_outcome(verified: Verified, document: Document, *, also: Sequence[Finding] = ()) -> Outcome:
@@ -221,9 +222,9 @@ def verified_outcome(verified: Verified, document: Document, *, also: Sequence[F
     )
 
 
-def _not_stored(state: JsonObject) -> list[Finding]:
+def _of_storing(state: JsonObject) -> list[Finding]:
     if invoices.STORED in state:
-        return []
+        return kept_findings(state[invoices.STORED])
     message = "The session ended before the invoice was stored; replay the job, or look at its trace."
     return [Finding(code="not_stored", severity=Severity.ERROR, field="", message=message)]
 

@@ -645,7 +645,7 @@ def nursery_invoice() -> bytes:
         NURSERY,
         due="2025-11-13",
         vendor=("Baumschule Lindenhof eG", "Feldweg 3", "26160", "Bad Zwischenahn"),
-        vat_id="DE136695976",
+        vat_id="DE298714605",
         iban="DE02120300000000202051",
         buyer="Stadt Altenrode, Grünflächenamt",
     )

@@ -228,7 +228,7 @@ async def test_a_file_without_the_right_to_read_it_shows_in_the_status(
             await until(lambda: finished(tmp_path))
             database = open_engine(tmp_path / "outbox" / DATABASE_NAME)
             outbox = Outbox(tmp_path / "outbox", Disk(), JobIndex(database))
-            status = look(tmp_path / "inbox", outbox, agents={"invoice": ()}, rate=0, host={})
+            status = look(tmp_path / "inbox", outbox, agents={"invoice": ()}, rate=0, finishes=[], hosts=[])
             database.dispose()
     assert [Path(one["path"]).name for one in status.ignored] == ["lamp-1.txt"]
     assert told(logs, "file.ignored") == 1

@@ -141,7 +141,7 @@ async def test_a_trace_without_text_says_why_it_cannot_be_replayed(tmp_path: Pat
     job.trace_path.write_text("".join(json.dumps(event) + "\n" for event in events))
     async with bench(agents_of(recorded(State.DONE))) as worker:
         replayed = await replay_recorded(job, worker)
-    assert replayed.divergence == "the trace was kept without document text and answers"
+    assert replayed.divergence == "the trace holds no steps: it was kept without text, or somebody cut it"
 
 
 async def test_compare_leaves_the_job_as_it_is() -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from pipeline.agents import load_agents
 from pipeline.app import Folders, open_app, open_folders
 from pipeline.cli.tables import compact, notes, print_json, print_results, progress_bar, screen
-from pipeline.cli.work import raise_if_host_lost, require_host
+from pipeline.cli.work import finished_results, raise_if_host_lost, require_host
 from pipeline.config import Settings, config_folder
 from pipeline.document.reader import DocumentReader
 from pipeline.engine.files import Progress
@@ -78,6 +78,8 @@ async def replay_jobs(settings: Settings, selection: Selection, *, verb: str, as
 
 async def _live(settings: Settings, selection: Selection, *, fresh: bool, as_json: bool) -> int:
     with open_folders(settings) as folders:
+        if selection.everything:
+            raise ConfigError("--all goes with --recorded or --compare", hint="name jobs, or say --failed or --review")
         jobs = [_own(job, folders).name for job in selection.find(folders)]
         daemon = holder(folders.outbox.root)
         if daemon and daemon.get("doing") == "serve":
@@ -95,7 +97,7 @@ async def _live(settings: Settings, selection: Selection, *, fresh: bool, as_jso
 
         async with open_app(settings, doing="replay", one_shot=True, observer=tell) as app:
             taken = await app.service.replay(jobs, fresh=fresh)
-            results = [result for name in taken if (result := app.folders.outbox.find(name).result())]
+            results = finished_results(app.folders.outbox, taken)
     if as_json:
         for result in results:
             print_json(result)

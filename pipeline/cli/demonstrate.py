@@ -32,7 +32,9 @@ async def run_demo(folder: Path | None, *, delay_seconds: float) -> int:
     if any(outbox.glob("*/*/result.json")):
         raise ConfigError(f"{root} holds the results of an earlier run", hint="name another --folder, or remove it")
     samples = sorted(_samples(), key=lambda path: path.name)
-    notes.print(f"{len(samples)} sample files go through {inbox}; a stand-in answers in place of LM Studio.")
+    copies = len(samples) - _different(samples)
+    told = f"{len(samples)} sample files, {copies} of them a copy of another, go through {inbox}"
+    notes.print(f"{told}; a stand-in answers in place of LM Studio.", soft_wrap=True)
     async with StandInServer(StandInSettings(delay_seconds=delay_seconds)) as server:
         settings = Settings.model_validate(
             {
@@ -52,9 +54,14 @@ def _samples() -> Iterator[Path]:
     yield from (path for path in folder.iterdir() if path.suffix in _SUFFIXES)
 
 
+def _different(samples: list[Path]) -> int:
+    """Count the contents: the same bytes again are no second job."""
+    return len({sample.read_bytes() for sample in samples})
+
+
 async def _serve_samples(settings: Settings, samples: list[Path]) -> None:
     with progress_bar() as bar:
-        task = bar.add_task("invoices", total=len(samples))
+        task = bar.add_task("invoices", total=_different(samples))
 
         def tell(progress: Progress) -> None:
             if progress.state is State.WORKING:

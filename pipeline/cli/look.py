@@ -21,6 +21,7 @@ from pipeline.status import Status, look
 from pipeline.trace import Event, read_events
 
 _HOUR_SECONDS = 3600.0
+_PACE_JOBS = 100
 _MAX_IGNORED_SHOWN = 10
 
 
@@ -32,6 +33,7 @@ async def show_status(settings: Settings, *, as_json: bool) -> int:
             folders.outbox,
             agents=folders.extensions,
             rate=folders.index.finished_within(_HOUR_SECONDS),
+            finishes=folders.index.latest_finishes(_PACE_JOBS),
             hosts=[await _look_at(host) for host in settings.llm.each()],
         )
     if as_json:
@@ -185,7 +187,7 @@ def _step_line(name: str, one: Event) -> str:
         return f"{name} {seconds}, kept out of the trace"
     if name == STEP_EVENTS["document"]:
         characters = sum(len(page["text"]) for page in output["pages"])
-        return f"read {len(output['pages'])} pages, {characters} characters {seconds}"
+        return f"read {len(output['pages'])} page(s), {characters} characters {seconds}"
     tool = one["request"].get("tool", "")
     return f"tool {tool} {seconds}: {compact(output.get('error') or output.get('result') or '')}"
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -21,6 +21,25 @@ _MAX_NOTE_CHARACTERS = 90
 
 # Into a file or a pipe, lines are not cut to the width of a terminal.
 _WIDTH = None if sys.stdout.isatty() else 160
+
+
+class _Column(NamedTuple):
+    """Name a column of results: its least width, and from which width of the screen on it is shown."""
+
+    name: str
+    width: int
+    from_width: int = 0
+    right: bool = False
+
+
+_COLUMNS = (
+    _Column("state", 6),
+    _Column("file", 20),
+    _Column("number", 12),
+    _Column("date", 10),
+    _Column("vendor", 16, from_width=100),
+    _Column("total", 14, right=True),
+)
 
 screen = Console(width=_WIDTH)
 notes = Console(stderr=True)
@@ -45,15 +64,15 @@ def progress_bar() -> Progress:
 
 def print_results(results: Sequence[dict[str, Any]]) -> None:
     """Print one row a result, and below what a person should look at."""
+    columns = [one for one in _COLUMNS if screen.width >= one.from_width]
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("state", no_wrap=True, min_width=6)
-    table.add_column("file", no_wrap=True, overflow="ellipsis")
-    table.add_column("number", no_wrap=True, overflow="ellipsis", min_width=12)
-    table.add_column("date", no_wrap=True, min_width=10)
-    table.add_column("vendor", no_wrap=True, overflow="ellipsis")
-    table.add_column("total", justify="right", no_wrap=True, min_width=12)
+    for one in columns:
+        table.add_column(
+            one.name, no_wrap=True, overflow="ellipsis", min_width=one.width, justify="right" if one.right else "left"
+        )
     for result in results:
-        table.add_row(*_result_cells(result))
+        cells = _result_cells(result)
+        table.add_row(*(cells[one.name] for one in columns))
     screen.print(table)
     for result in results:
         note = what_to_look_at(result)
@@ -63,18 +82,18 @@ def print_results(results: Sequence[dict[str, Any]]) -> None:
             screen.print(f"{coloured(result['status'])} {escape(told)}", highlight=False, soft_wrap=True)
 
 
-def _result_cells(result: dict[str, Any]) -> list[str]:
+def _result_cells(result: dict[str, Any]) -> dict[str, str]:
     invoice = result["invoice"] or {}
     vendor = (invoice.get("vendor") or {}).get("name")
     number = invoice.get("invoice_number") or ("" if result["kind"] in (None, "invoice") else f"({result['kind']})")
-    return [
-        coloured(result["status"]),
-        escape(result["source"]["name"]),
-        escape(number),
-        invoice.get("date") or "",
-        escape(vendor or ""),
-        money(invoice.get("total_amount"), invoice.get("currency")),
-    ]
+    return {
+        "state": coloured(result["status"]),
+        "file": escape(result["source"]["name"]),
+        "number": escape(number),
+        "date": invoice.get("date") or "",
+        "vendor": escape(vendor or ""),
+        "total": money(invoice.get("total_amount"), invoice.get("currency")),
+    }
 
 
 def what_to_look_at(result: dict[str, Any]) -> str:

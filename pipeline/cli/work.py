@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -13,6 +14,7 @@ from pipeline.engine.files import Progress
 from pipeline.errors import ConfigError
 from pipeline.job import FINISHED, State
 from pipeline.llm.hosts import look_at
+from pipeline.outbox import Outbox
 
 log = structlog.get_logger()
 
@@ -45,7 +47,7 @@ async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, 
                 known = ", ".join(sorted(app.folders.agents))
                 raise ConfigError(f"no agent is named {agent}", hint=f"agents: {known}")
             jobs = await app.service.run([(path, agent) for path in files])
-            results = [result for name in jobs if (result := app.folders.outbox.find(name).result())]
+            results = finished_results(app.folders.outbox, jobs)
     if as_json:
         for result in results:
             print_json(result)
@@ -76,6 +78,12 @@ async def require_host(settings: Settings) -> None:
     if not any(facts.reachable for facts in looks):
         away = "; ".join(f"{facts.address}: {facts.error}" for facts in looks)
         raise ConfigError(f"LM Studio does not answer: {away}", hint=looks[0].hint)
+
+
+def finished_results(outbox: Outbox, jobs: list[str]) -> list[dict[str, Any]]:
+    """Return the results of the jobs that have ended; the old result of one that is still in work does not count."""
+    found = (outbox.find(name) for name in jobs)
+    return [result for job in found if job.state in FINISHED and (result := job.result())]
 
 
 def raise_if_host_lost(app: App) -> None:

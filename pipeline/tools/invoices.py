@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 
 from pipeline.agent import ActionContext, ToolError, prompt_llm_for_json, register_tool
 from pipeline.document.model import Document
+from pipeline.invoice.keeping import keep, kept_findings
 from pipeline.invoice.model import Invoice, Kind, Severity, extraction_schema
-from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified, apply_corrections, verify
 from pipeline.llm.protocol import JsonObject, digest
 
@@ -70,7 +70,8 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
         state[REFUSED] = True
         raise ToolError(_refusal(verified))
     state[STORED] = await _store(context, verified)
-    return {"stored": state[STORED]["outcome"], "for_review": bool(errors)}
+    for_review = bool(errors) or any(one.severity is Severity.ERROR for one in kept_findings(state[STORED]))
+    return {"stored": state[STORED]["outcome"], "for_review": for_review}
 
 
 def checked(state: JsonObject, document: Document) -> Verified:
@@ -107,15 +108,8 @@ def _add_corrections(state: JsonObject, corrections: list[Correction]) -> None:
 
 
 async def _store(context: ActionContext, verified: Verified) -> JsonObject:
-    store: InvoiceStore = context.get("store")
-    invoice = verified.invoice or Invoice()
-    status = "review" if verified.needs_review else "done"
-    stored = await anyio.to_thread.run_sync(
-        lambda: store.store(
-            invoice, kind=verified.kind, job=context.get("job"), status=status, at=context.get("received_at")
-        )
-    )
-    return {"outcome": stored.outcome.value, "record": stored.record_id}
+    job, at = context.get("job"), context.get("received_at")
+    return await anyio.to_thread.run_sync(lambda: keep(context.get("store"), verified, job=job, at=at))
 
 
 def _shown(verified: Verified) -> JsonObject:
