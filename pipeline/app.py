@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 import structlog
@@ -16,14 +18,16 @@ from pipeline.config import Settings, config_folder
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.engine.files import Body, FileEngine, Observer
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, TraceDamaged
 from pipeline.index import JobIndex
+from pipeline.invoice.model import Invoice, Kind
 from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.job import State
 from pipeline.llm.hosts import HostState
 from pipeline.llm.lm_studio import load_library
 from pipeline.llm.pool import HostPool, pool_from
 from pipeline.lock import DaemonNote, only_one
-from pipeline.outbox import DATABASE_NAME, Outbox
+from pipeline.outbox import DATABASE_NAME, JobFolder, Outbox
 from pipeline.requests import Requests
 from pipeline.service import Service
 from pipeline.worker import Worker
@@ -97,12 +101,40 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
 
 def _folders(inbox: Path, root: Path, agents: Mapping[str, AgentSettings], disk: Disk, database: Engine) -> Folders:
     index = JobIndex(database)
-    outbox = Outbox(root, disk, index)
+    outbox, store = Outbox(root, disk, index), InvoiceStore(database)
     try:
-        outbox.prepare()
+        is_new = outbox.prepare()
     except OSError as error:
         raise ConfigError(f"[folders] {root} cannot be written: {error.strerror}", hint="check its rights") from error
-    return Folders(inbox, outbox, index, InvoiceStore(database), agents, disk)
+    if is_new:
+        _store_again(outbox, store)
+    return Folders(inbox, outbox, index, store, agents, disk)
+
+
+def _store_again(outbox: Outbox, store: InvoiceStore) -> None:
+    """Fill a new database from the results that lie in the outbox, in the order in which their files came."""
+    jobs = (job for state in (State.DONE, State.REVIEW) for job in outbox.jobs(state))
+    results = [result for job in jobs if (result := _readable(job))]
+    invoices = sorted((one for one in results if one["invoice"]), key=lambda one: one["received_at"])
+    for result in invoices:
+        store.store(
+            Invoice.from_json(result["invoice"]),
+            kind=Kind(result["kind"]),
+            job=result["job"],
+            status=result["status"],
+            at=datetime.fromisoformat(result["received_at"]),
+        )
+    if invoices:
+        log.warning("database.rebuilt", invoices=len(invoices), reason="it was missing or empty")
+
+
+def _readable(job: JobFolder) -> dict[str, Any] | None:
+    """Return the job's result, None where it has none that can be read."""
+    try:
+        return job.result()
+    except TraceDamaged as error:
+        log.warning("result.unreadable", job=job.name, error=error.message)
+        return None
 
 
 @asynccontextmanager

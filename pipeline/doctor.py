@@ -86,8 +86,11 @@ async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
     yield _watch_check(settings)
     yield _daemon_check(settings)
     for host in _hosts(settings.llm):
-        async for check in _examine_host(host):
-            yield check
+        try:
+            async for check in _examine_host(host):
+                yield check
+        except PipelineError as error:
+            yield Check("LM Studio", Grade.BAD, error.message, error.hint)
 
 
 def _hosts(llm: HostSettings) -> tuple[HostSettings, ...]:

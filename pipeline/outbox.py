@@ -112,12 +112,14 @@ class Outbox:
         self._disk = disk
         self._index = index
 
-    def prepare(self) -> None:
-        """Create the state folders, and fill an empty index from them."""
+    def prepare(self) -> bool:
+        """Create the state folders, and fill an empty index from them; say whether that was needed."""
         for state in State:
             self._disk.make_folder(self.root / state)
-        if self._index.is_new():
-            self._index.rebuild(self._claims_and_results())
+        if not self._index.is_new():
+            return False
+        self._index.rebuild(self._claims_and_results())
+        return True
 
     def jobs(self, state: State) -> Iterator[JobFolder]:
         """Yield the jobs in that state, in the order of their names."""

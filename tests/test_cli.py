@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -255,3 +256,31 @@ def test_demo_shows_all_samples(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "demo" / "outbox") in done.stdout
     assert len(list((tmp_path / "demo" / "outbox").glob("*/*/result.json"))) >= 10
+
+
+def test_a_lost_database_is_filled_again_from_the_results(worked: Path) -> None:
+    """Every stored invoice comes back from the outbox, and the log says so."""
+    before = pipeline("export", "--format", "json", place=worked).stdout
+    (worked / "outbox" / "pipeline.sqlite").unlink()
+    after = pipeline("export", "--format", "json", place=worked)
+    assert before
+    assert [loads(line)["invoice"] for line in after.stdout.splitlines()] == [
+        loads(line)["invoice"] for line in before.splitlines()
+    ]
+
+
+def test_all_jobs_are_not_done_again_by_a_slip(worked: Path) -> None:
+    """`replay --all` alone is refused: it goes with --recorded or --compare."""
+    done = pipeline("replay", "--all", place=worked)
+    assert done.returncode == 2
+    assert "--recorded or --compare" in done.stderr
+
+
+def test_a_broken_result_is_a_clear_error(worked: Path, tmp_path: Path) -> None:
+    """`show` names the file instead of ending in a traceback."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    (tmp_path / "outbox" / "failed" / job_of(tmp_path, "failed") / "result.json").write_text("{")
+    done = pipeline("show", job_of(tmp_path, "failed"), place=tmp_path)
+    assert done.returncode == 2
+    assert "is not valid JSON" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -622,3 +622,49 @@ async def test_a_source_taken_out_by_hand_is_put_back_by_dropping_the_file_again
     await once(place.service())
     assert (done.path / "source.pdf").read_text() == "the bill"
     assert len(place.body.asked) == 1
+
+
+async def test_a_name_that_is_no_utf8_ends_nothing(place: Place) -> None:
+    """A file from an old system is a job like any other, and the daemon lives on."""
+    async with serving(place.service()) as logs:
+        (place.inbox / os.fsdecode(b"Rechnung_f\xfcr.txt")).write_text("an old name")
+        await until(lambda: told(logs, "job.finished"))
+        place.drop("next.pdf")
+        await until(lambda: len(told(logs, "job.finished")) == 2)
+    assert place.left() == []
+
+
+async def test_a_file_that_changes_while_it_waits_for_its_turn_is_not_taken(place: Place) -> None:
+    """Resting was decided at the look; a place may be free only much later."""
+    settings = IntakeSettings(settle_seconds=0.05, unfinished_pdf_seconds=0, rescan_seconds=0.02)
+    place.drop("first.txt")
+    held = anyio.Event()
+
+    async def hold(name: str) -> None:
+        if name == "first.txt":
+            with anyio.move_on_after(5):
+                await held.wait()
+
+    place.body.during = hold
+    async with serving(place.service(place.engine(concurrency=1), settings=settings)) as logs:
+        await until(lambda: place.body.calls)
+        late = place.drop("late.txt", "half")
+        await anyio.sleep(0.2)
+        late.write_text("half and half")
+        held.set()
+        await until(lambda: len(told(logs, "job.finished")) == 2)
+    (job,) = (job for job in place.outbox.jobs(State.DONE) if job.name.startswith("late"))
+    assert (job.path / "source.txt").read_text() == "half and half"
+    assert told(logs, "file.not_claimed")[0]["reason"] == "changed while it waited for its turn"
+
+
+async def test_a_job_with_a_damaged_trace_stays_where_it_is(place: Place) -> None:
+    """It is not taken back into work, where nobody could finish it."""
+    place.drop("bill.pdf")
+    await once(place.service())
+    (job,) = place.outbox.jobs(State.DONE)
+    job.trace_path.write_text("garbage\n" + job.trace_path.read_text())
+    with capture_logs() as logs:
+        assert await place.service().replay([job.name], fresh=True) == []
+    assert told(logs, "request.refused")
+    assert [one.name for one in place.outbox.jobs(State.DONE)] == [job.name]

@@ -139,6 +139,7 @@ def show(job: str, settings: Settings, as_json: bool) -> None:
     """Tell one JOB as a story: document, steps, tool calls, checks, result."""
     from pipeline.cli.look import show_job
 
+    _log_warnings(settings)
     show_job(settings, job, as_json=as_json)
 
 
@@ -191,7 +192,14 @@ def export(settings: Settings, form: str, since: str | None, out: Path | None) -
     """Write the invoice database for a spreadsheet or an accounting program."""
     from pipeline.cli.look import export_invoices
 
+    _log_warnings(settings)
     export_invoices(settings, form=form, since=since, out=out)
+
+
+def _log_warnings(settings: Settings) -> None:
+    from pipeline.logs import set_up_logs
+
+    set_up_logs(format=settings.logs.format, level="warning")
 
 
 def _run(command: Callable[[], Awaitable[int]], settings: Settings | None, *, quiet: bool = False) -> int:
