@@ -14,11 +14,10 @@ from rich.table import Table
 
 from pipeline.agents import load_agents
 from pipeline.app import Folders, open_app, open_folders
-from pipeline.cli.tables import compact, notes, print_json, print_results, progress_bar, screen
-from pipeline.cli.work import finished_results, raise_if_host_lost, require_host
+from pipeline.cli.tables import compact, notes, print_json, print_results, screen
+from pipeline.cli.work import finished_results, progress_of, raise_if_host_lost, require_host
 from pipeline.config import Settings, config_folder
 from pipeline.document.reader import DocumentReader
-from pipeline.engine.files import Progress
 from pipeline.errors import ConfigError, JobNotFound
 from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.job import FINISHED, State
@@ -88,13 +87,7 @@ async def _live(settings: Settings, selection: Selection, *, fresh: bool, as_jso
         notes.print("nothing to replay")
         return 0
     await require_host(settings)
-    with progress_bar() as bar:
-        task = bar.add_task("jobs", total=len(jobs))
-
-        def tell(progress: Progress) -> None:
-            if progress.state is not State.WORKING:
-                bar.advance(task)
-
+    with progress_of("jobs", len(jobs)) as tell:
         async with open_app(settings, doing="replay", one_shot=True, observer=tell) as app:
             taken = await app.service.replay(jobs, fresh=fresh)
             results = finished_results(app.folders.outbox, taken)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import structlog
 from pipeline.app import App, open_app
 from pipeline.cli.tables import notes, print_json, print_results, progress_bar
 from pipeline.config import Settings
-from pipeline.engine.files import Progress
+from pipeline.engine.files import Observer, Progress
 from pipeline.errors import ConfigError
 from pipeline.job import FINISHED, State
 from pipeline.llm.hosts import look_at
@@ -35,13 +37,7 @@ async def serve_inbox(settings: Settings, *, once: bool) -> int:
 async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, as_json: bool) -> int:
     """Work off the files; print their results; return the exit code."""
     await _require_host_for(files, settings)
-    with progress_bar() as bar:
-        task = bar.add_task("invoices", total=len(files))
-
-        def tell(progress: Progress) -> None:
-            if progress.state is not State.WORKING:
-                bar.advance(task)
-
+    with progress_of("invoices", len(files)) as tell:
         async with open_app(settings, doing="run", one_shot=True, observer=tell) as app:
             if agent not in app.folders.agents:
                 known = ", ".join(sorted(app.folders.agents))
@@ -78,6 +74,19 @@ async def require_host(settings: Settings) -> None:
     if not any(facts.reachable for facts in looks):
         away = "; ".join(f"{facts.address}: {facts.error}" for facts in looks)
         raise ConfigError(f"LM Studio does not answer: {away}", hint=looks[0].hint)
+
+
+@contextmanager
+def progress_of(what: str, total: int) -> Iterator[Observer]:
+    """Show a bar for the time of the block; what is given back moves it on with every job that ends."""
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=total)
+
+        def tell(progress: Progress) -> None:
+            if progress.state is not State.WORKING:
+                bar.advance(task)
+
+        yield tell
 
 
 def finished_results(outbox: Outbox, jobs: list[str]) -> list[dict[str, Any]]:
