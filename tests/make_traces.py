@@ -24,6 +24,7 @@ TRACES = Path(__file__).parent / "traces"
 _SAMPLES = Path(__file__).parent.parent / "pipeline" / "demo_samples"
 _PLAIN = ("kettenglueck-lastenrad.txt", "copper-kettle-receipt.txt", "seaview-catering-damaged.pdf", "*newsletter.pdf")
 _MORE = ("halden-hosting-2025-041.pdf", "halden-hosting-credit-note.pdf", "boulangerie-verveine-fevrier.pdf")
+_EINVOICES = ("windholz-segelreparatur.pdf", "baumschule-lindenhof-xrechnung.xml")
 _SOURCE = "def area(width: float, height: float) -> float:\n    return width * height\n"
 _UNEQUAL = """Lantern Works Ltd
 7 Quay Street, Bristol BS1 4DB
@@ -69,7 +70,7 @@ async def _record(target: Path) -> None:
 
 def _files(folder: Path) -> list[tuple[Path, str]]:
     """Return files of every kind with their agents."""
-    samples = [path for pattern in (*_PLAIN, *_MORE) for path in sorted(_SAMPLES.glob(pattern))]
+    samples = [path for pattern in (*_PLAIN, *_MORE, *_EINVOICES) for path in sorted(_SAMPLES.glob(pattern))]
     made = {"area.py": _SOURCE, "too-long.txt": _NEVER_READ, "unequal.txt": _UNEQUAL}
     for name, text in made.items():
         (folder / name).write_text(text, encoding="utf-8")

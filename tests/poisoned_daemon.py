@@ -9,6 +9,7 @@ from pipeline.agents import AgentSettings
 from pipeline.cli.main import main
 from pipeline.document.reader import DocumentReader
 from pipeline.invoice.store import InvoiceStore
+from pipeline.llm.pool import HostPool, session_of
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
 from pipeline.worker import Worker
 
@@ -19,20 +20,21 @@ EXIT_CODE = 77
 class Deadly:
     """End the process at the mark, as a crashing library would."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model | HostPool) -> None:
         self._model = model
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         if any(MARK in str(message.get("content")) for message in request.messages):
             os._exit(EXIT_CODE)
-        return await self._model.complete(request)
+        async with session_of(self._model) as model:
+            return await model.complete(request)
 
 
 class DeadlyWorker(Worker):
     """Work with the deadly client."""
 
     def __init__(
-        self, *, agents: dict[str, AgentSettings], reader: DocumentReader, model: Model, store: InvoiceStore
+        self, *, agents: dict[str, AgentSettings], reader: DocumentReader, model: HostPool, store: InvoiceStore
     ) -> None:
         super().__init__(agents=agents, reader=reader, model=Deadly(model), store=store)
 

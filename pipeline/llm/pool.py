@@ -99,7 +99,7 @@ class HostPool:
         """Return the host that has the least to do for its slots; one that is away only where all are."""
         return min(self._hosts, key=self._load)
 
-    async def complete(self, session: HostSession, request: ModelRequest) -> ModelReply:
+    async def ask(self, session: HostSession, request: ModelRequest) -> ModelReply:
         """Return the reply of the session's host, or of another one where that is away."""
         if len(self._hosts) == 1:
             return await session.host.complete(request)
@@ -148,7 +148,7 @@ class HostSession:
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Return the reply, however long all hosts are away."""
-        reply = await self._pool.complete(self, request)
+        reply = await self._pool.ask(self, request)
         self.begun = True
         return reply
 
