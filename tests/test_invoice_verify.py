@@ -262,6 +262,7 @@ def test_surest_date_label_wins() -> None:
         ("Rechnung (380)   Nr. 471102   vom 05.03.2018\nNummer:   549910", "471102", "549910"),
         ("INVOICE\nInvoice No. A-17   Customer No. 4711\n5 Main Street 20457", "A-17", "4711"),
         ("Rechnung 4711\nBestellung 88123", "4711", "88123"),
+        ("Teilrechnung Bau (875)   Nr. 210111\nText zur Rechnung BT-22\nAuftrag 8812", "210111", "8812"),
         ("Invoice # 00017\nVAT 88123456", "00017", "88123456"),
         ("Numer faktury: 2/11/2023\nID Nabywcy: 0001", "2/11/2023", "0001"),
     ],

@@ -6,48 +6,38 @@ one beside the total, or a credit note taken for an invoice come to light.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from pipeline.invoice.checks import error, warning
 from pipeline.invoice.days import day_doubts
 from pipeline.invoice.evidence import Money
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, mentions
 from pipeline.invoice.locale_hints import currency_rivals, labelled_currencies
 from pipeline.invoice.model import Finding, Invoice, Kind
 from pipeline.invoice.numbers import currencies_of, currency_pattern, is_currency
+from pipeline.invoice.printed_sums import printed_sum_doubts
 from pipeline.invoice.references import number_doubts
 from pipeline.invoice.roles import role_doubts
 from pipeline.invoice.rows import Table, row_doubts
+from pipeline.invoice.several import several_invoices
+from pipeline.invoice.sizes import size_doubts
 from pipeline.invoice.sums import sum_doubts
-
-# A title is short; longer cells are sentences that merely mention the word.
-_TITLE_WORDS = 5
-_HEADING_REACH = 4
-_CELL = re.compile(r"\S+(?: \S+)*")
+from pipeline.invoice.titles import kind_doubts
 
 
 def doubts(table: Table, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
     """Yield findings about values that stand in the document, but seem to be something else there."""
     index, money = table.index, table.money
     yield from sum_doubts(index, invoice)
+    yield from printed_sum_doubts(index, invoice)
     yield from day_doubts(index, invoice)
     yield from number_doubts(index, invoice)
     yield from _currency(index, invoice, money.get("total_amount"))
-    yield from _kind(index, invoice, kind)
+    yield from size_doubts(index, invoice, money)
+    yield from kind_doubts(index, invoice, kind)
+    yield from several_invoices(index, kind)
     yield from role_doubts(index, invoice)
     yield from row_doubts(table, invoice)
-
-
-def invoice_signs(index: DocumentIndex) -> bool:
-    """Say whether a document that was called no invoice has an invoice's title and a labelled total."""
-    titles = any(mentions(cell, "invoice") or mentions(cell, "credit_note") for cell in _titles(index))
-    return titles and any(
-        index.label_of_amount(seen) in (Label.GRAND_TOTAL, Label.DUE, Label.TOTAL)
-        for seen in index.all_amounts()
-        if seen.token.money
-    )
 
 
 def _currency(index: DocumentIndex, invoice: Invoice, total: Money | None) -> Iterator[Finding]:
@@ -81,24 +71,3 @@ def _currencies_at_label(index: DocumentIndex, total: Money) -> set[str]:
     texts = index.texts_beside(total.line, total.start, total.end, most_above=1)
     found = (match.group() for text in texts for match in currency_pattern().finditer(text))
     return {sign for sign in found if is_currency(sign)}
-
-
-def _kind(index: DocumentIndex, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
-    titles = list(_titles(index))
-    credit = any(mentions(cell, "credit_note") for cell in titles)
-    plain = any(mentions(cell, "invoice") and not mentions(cell, "credit_note") for cell in titles)
-    if kind is Kind.INVOICE and credit:
-        make = warning if plain else error
-        yield make("kind_doubtful", "kind", "The document calls itself a credit note, but was read as an invoice.")
-    if kind is Kind.CREDIT_NOTE and plain and not credit and (invoice.total_amount or 0) > 0:
-        yield error("kind_doubtful", "kind", "The document calls itself an invoice, but was read as a credit note.")
-
-
-def _titles(index: DocumentIndex) -> Iterator[str]:
-    """Yield the short cells of the first page."""
-    for line in index.lines:
-        if line.page != 1 or line.plain:
-            continue
-        for cell in _CELL.finditer(line.text):
-            if 1 <= len(cell.group().split()) <= _TITLE_WORDS:
-                yield cell.group()

@@ -44,6 +44,7 @@ from pipeline.invoice.model import (
     Tax,
 )
 from pipeline.invoice.numbers import candidates, currencies_of, decimals_of, is_currency
+from pipeline.invoice.roles import holds_money, is_table_head
 from pipeline.invoice.rows import Table
 from pipeline.invoice.words import squeeze
 
@@ -138,7 +139,7 @@ class Grounding:
         name, address, vat_id, iban = claim.name, claim.address, claim.vat_id, claim.iban
         index = self.index
         return Party(
-            name=name and self._text(f"{role}.name", name, find_name(index, name), severity),
+            name=name and self._name(f"{role}.name", name, severity),
             address=address and self._text(f"{role}.address", address, find_address(index, address), Severity.WARNING),
             vat_id=vat_id and self._text(f"{role}.vat_id", vat_id, find_tax_number(index, vat_id), Severity.ERROR),
             iban=iban and self._iban(f"{role}.iban", iban),
@@ -327,6 +328,15 @@ class Grounding:
     def _iban(self, path: str, claim: str) -> str | None:
         found = self._text(path, claim, find_identifier(self.index, claim, group="iban"), Severity.ERROR)
         return squeeze(found).upper() if found else None
+
+    def _name(self, path: str, claim: str, severity: Severity) -> str | None:
+        """Ground a name; a row or the head of a table is printed as well, but names nobody."""
+        is_head = is_table_head(claim)
+        if is_head or holds_money(claim):
+            make = error if is_head or severity is Severity.ERROR else warning
+            self.findings.append(make("not_a_name", path, f"“{claim[:80]}” is a part of a table and no name."))
+            return None
+        return self._text(path, claim, find_name(self.index, claim), severity)
 
     def _text(self, path: str, claim: str, found: Text | None, severity: Severity) -> str | None:
         if found is None:

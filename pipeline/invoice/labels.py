@@ -80,6 +80,12 @@ def last_place(text: str, group: str) -> int:
     return max((match.end() for match in _pattern(group).finditer(joined)), default=-1)
 
 
+def leading(text: str, *names: str) -> str:
+    """Return the phrase of one of these groups that a text begins with, folded; empty where it begins otherwise."""
+    words = " ".join(words_of(text))
+    return next((found.group() for name in names if (found := _pattern(name).match(words))), "")
+
+
 def groups() -> tuple[str, ...]:
     """Return the names of all groups of phrases."""
     return tuple(_phrases())

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib import resources
 
+from babel.core import get_global
 from babel.numbers import get_currency_precision, list_currencies
 
 _BLANKS = " \u00a0\u202f\u2009\u2007"
@@ -120,6 +121,14 @@ def is_currency(code: str) -> bool:
 def decimals_of(currency: str | None) -> int:
     """Return how many decimals amounts in a currency have; two if it is not known."""
     return int(get_currency_precision(currency)) if currency else 2
+
+
+def cash_decimals_of(currency: str | None) -> int:
+    """Return how many decimals are in daily use: none for forints, though their code has two; two if not known."""
+    if currency is None or currency not in get_global("currency_fractions"):
+        return decimals_of(currency)
+    _, _, cash_decimals, _ = get_global("currency_fractions")[currency]
+    return min(int(cash_decimals), decimals_of(currency))
 
 
 def currencies_of(sign: str) -> tuple[str, ...]:

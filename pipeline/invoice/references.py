@@ -18,6 +18,7 @@ from pipeline.invoice.words import squeeze, words_of
 _WORD = re.compile(r"(?<![(\w])[^\s,;:()#|]*\d[^\s,;:()|]*")
 # Between a label and its value stand at most a sign or a word such as `no` or `INV`.
 _WORDS_BETWEEN = 2
+_IN_BRACKETS = re.compile(r"\([^()]*\)")
 
 
 class Standing(IntEnum):
@@ -116,7 +117,7 @@ def _standings(index: DocumentIndex, line: int, start: int, end: int) -> Iterato
         allowed = _WORDS_BETWEEN if in_cell and position == 0 else 0
         standing = _named(text, words_between=allowed)
         if standing is Standing.NUMBER and len(words_of(text)) == 1 and position + 1 < len(texts):
-            standing = _named(f"{texts[position + 1]} {text}", words_between=0)
+            standing = _named(_IN_BRACKETS.sub("", f"{texts[position + 1]} {text}"), words_between=0)
         if standing is not None:
             yield standing
 

@@ -9,6 +9,7 @@ from pipeline.invoice.checks import error, warning
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import groups, is_label, mentions
 from pipeline.invoice.model import Finding, Invoice
+from pipeline.invoice.numbers import Amount, find_amounts, is_currency
 from pipeline.invoice.words import fold, squeeze, words_of
 
 # A title is short; longer cells are sentences that merely mention the word.
@@ -19,6 +20,7 @@ _DOMAIN = re.compile(r"(?:@|https?://|www\.)([\w.-]+)\.[a-z]{2,}", re.IGNORECASE
 _SENDER = re.compile(r"\s{0,6}[|·•●,;–-]\s+\S.*\d")
 _IDENTITY_LINES = 10
 _FEWEST_LETTERS = 4
+_HEADS = ("column", "quantity", "price", "total", "net", "tax")
 _MOST_WORDS = 14
 # By this much the buyer has to look more like the vendor than the vendor does.
 _MARGIN = 2
@@ -35,6 +37,23 @@ def role_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
         yield error("vendor_is_buyer", "vendor.name", f"{vendor} was read as both the vendor and the buyer.")
     elif not index.is_xml:
         yield from _exchanged(index, vendor, buyer)
+
+
+def holds_money(text: str) -> bool:
+    """Say whether a text holds an amount of money, as no name does."""
+    return any(amount.money and _is_priced(amount) for amount in find_amounts(text))
+
+
+def is_table_head(text: str) -> bool:
+    """Say whether a text has two heads of a table's columns, one of them for quantity or price."""
+    heads = [word for word in words_of(text) if any(mentions(word, group) for group in _HEADS)]
+    return len(heads) > 1 and any(mentions(word, group) for word in heads for group in ("quantity", "price"))
+
+
+def _is_priced(amount: Amount) -> bool:
+    """Say whether a number is printed with cents or a currency: `Studio 2.0` is a name."""
+    has_currency = is_currency(amount.currency) or (bool(amount.currency) and not amount.currency.isalpha())
+    return amount.text[-3:-2] in (".", ",") or (has_currency and len(amount.text) > 1)
 
 
 def _no_name(index: DocumentIndex, path: str, name: str) -> Iterator[Finding]:

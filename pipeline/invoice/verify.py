@@ -9,11 +9,12 @@ from typing import Any
 
 from pipeline.document.model import Document
 from pipeline.invoice.checks import check, error, sort_findings
-from pipeline.invoice.doubts import doubts, invoice_signs
+from pipeline.invoice.doubts import doubts
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.titles import invoice_signs
 
 _LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
 _PARTIES = {"vendor": ("name", "address", "vat_id", "iban"), "buyer": ("name", "address", "vat_id", "iban")}
@@ -97,7 +98,7 @@ def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) ->
 def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:
     if not invoice_signs(index):
         return ()
-    message = "This was read as no invoice, but it has an invoice's title and a total."
+    message = "This was read as no invoice, but it has the title or the number of an invoice, and a total."
     return (error("may_be_invoice", "kind", message),)
 
 
