@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal
 
 from pipeline.invoice.history import PastInvoice, VendorHistory, history_findings
@@ -72,3 +73,21 @@ def test_short_history_shows_no_habit() -> None:
     short = VendorHistory(HISTORY.past[:2])
     odd = NEXT.model_copy(update={"invoice_number": "X", "total_amount": Decimal(99999)})
     assert history_findings(odd, short) == ()
+
+
+def test_a_number_of_another_year_is_only_a_warning() -> None:
+    """Many vendors begin anew with each year; within one year another total is an error."""
+    dated = [one.model_copy(update={"date": datetime.date(2024, 1, 9)}) for one in EARLIER]
+    history = VendorHistory(tuple(PastInvoice(f"job-{n}", one) for n, one in enumerate(dated)))
+    later = NEXT.model_copy(update={"invoice_number": "RE-2", "date": datetime.date(2025, 1, 9)})
+    sooner = later.model_copy(update={"date": datetime.date(2024, 3, 1)})
+    assert [one.severity for one in history_findings(later, history)] == [Severity.WARNING]
+    assert [one.severity for one in history_findings(sooner, history)] == [Severity.ERROR]
+
+
+def test_another_name_with_the_same_tax_number_is_hardly_the_same_vendor() -> None:
+    """A new account is an error for a name that looks like the known one, and a warning for quite another."""
+    account = "DE02120300000000202051"
+    assert found(vendor=vendor(name="Acme Ltd", iban=account))["iban_changed"].severity is Severity.ERROR
+    assert found(vendor=vendor(name="Zephyr", iban=account))["iban_changed"].severity is Severity.WARNING
+    assert "duplicate_number" not in found(invoice_number="RE-2", vendor=vendor(name="Zephyr"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from statistics import median
 
 from pipeline.invoice.checks import error, info, sort_findings, warning
@@ -16,6 +18,10 @@ _FEWEST_NUMBERS = 3
 _FEWEST_AMOUNTS = 4
 # An amount is unusual beyond this many times the usual one.
 _FAR = 10
+# Names this alike are one vendor's, or are meant to look so; a VAT number alone may be a sample's or a group's.
+_ALIKE = 0.6
+# Many vendors begin their numbers anew with each year.
+_NUMBERS_REPEAT_AFTER = datetime.timedelta(days=300)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ def history_findings(invoice: Invoice, history: VendorHistory) -> tuple[Finding,
 def _duplicate(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Finding | None:
     """Return the finding that another file with the same number was read: the same invoice, or a changed one."""
     number = squeeze(invoice.invoice_number or "")
-    same = [one for one in past if number and squeeze(one.invoice.invoice_number or "") == number]
+    alike = (one for one in past if _names_alike(invoice, one.invoice))
+    same = [one for one in alike if number and squeeze(one.invoice.invoice_number or "") == number]
     if not same:
         return None
     # The first one is what a second copy is a duplicate of.
@@ -61,14 +68,16 @@ def _duplicate(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Finding | Non
         message = f"Invoice {invoice.invoice_number} of this vendor over {old} was already read in job {first.job}."
         return error("duplicate_invoice", "invoice_number", message)
     message = f"Job {first.job} read invoice {invoice.invoice_number} of this vendor with a total of {old}, not {new}."
-    return error("duplicate_number", "invoice_number", message)
+    make = warning if _of_another_year(invoice, first.invoice) else error
+    return make("duplicate_number", "invoice_number", message)
 
 
 def _account(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Finding]:
     known = _known(one.invoice.vendor.iban for one in past)
     if invoice.vendor.iban and known and invoice.vendor.iban not in known:
         message = f"The account {invoice.vendor.iban} is new for this vendor; so far it was {_listed(known)}."
-        yield error("iban_changed", "vendor.iban", f"{message} Ask the vendor on a known number before paying.")
+        make = error if any(_names_alike(invoice, one.invoice) for one in past) else warning
+        yield make("iban_changed", "vendor.iban", f"{message} Ask the vendor on a known number before paying.")
 
 
 def _tax_number(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Finding]:
@@ -109,6 +118,15 @@ def _amount(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Finding
     elif size < min(usual / _FAR, min(sizes) / 2):
         message = f"{invoice.total_amount} is far below this vendor's usual {usual} (at least {min(sizes)} so far)."
         yield info("amount_unusual", "total_amount", message)
+
+
+def _names_alike(one: Invoice, other: Invoice) -> bool:
+    first, second = squeeze(one.vendor.name or ""), squeeze(other.vendor.name or "")
+    return not first or not second or SequenceMatcher(None, first, second).ratio() >= _ALIKE
+
+
+def _of_another_year(one: Invoice, other: Invoice) -> bool:
+    return one.date is not None and other.date is not None and abs(one.date - other.date) > _NUMBERS_REPEAT_AFTER
 
 
 def _known(values: Iterator[str | None]) -> dict[str, None]:
