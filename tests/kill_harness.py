@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Report:
-    """Hold what came of it; `kills_at_work` are those that hit a daemon with jobs in working/."""
+    """Hold what came of it; `kills_at_work` are those that hit a daemon with jobs in working/.
+
+    `repeated_calls_most` is the most that a single kill cost: each job in flight may lose the call it was waiting for.
+    """
 
     kills: int
     kills_at_work: int
@@ -63,6 +67,7 @@ class Report:
     model_calls: int
     repeated_calls: int
     repeated_calls_per_kill: float
+    repeated_calls_most: int
     left_in_inbox: int
     died_attempts_most: int
     seconds: float
@@ -158,6 +163,7 @@ def run(plan: Plan, folder: Path) -> Report:
     (folder / "inbox").mkdir(parents=True)
     files = _Files(folder / "inbox", chance, plan.files or 2 * plan.kills)
     kills_at_work = kills = 0
+    asked_before: list[int] = []
     with (
         stand_in("--delay-seconds", str(plan.delay_seconds)) as (base_url, _),
         (folder / "daemon.log").open("ab") as log,
@@ -172,16 +178,16 @@ def run(plan: Plan, folder: Path) -> Report:
                 kills_at_work += any((folder / "outbox" / "working").glob("*/trace.jsonl"))
                 daemon.kill()
                 kills += 1
+                asked_before.append(len(_requests(base_url)))
                 daemon = Daemon(folder, base_url, log)
             files.drop_all()
             _until_worked_off(daemon, limit_seconds=120)
             daemon.stop()
         finally:
             daemon.end()
-        requests = _get(f"{base_url.removesuffix('/v1')}/stand-in/log")["requests"]
-    return _report(
-        folder, files, requests, kills=kills, kills_at_work=kills_at_work, seconds=time.monotonic() - started
-    )
+        requests = _requests(base_url)
+    seconds = time.monotonic() - started
+    return _report(folder, files, requests, asked_before, kills_at_work=kills_at_work, seconds=seconds)
 
 
 class _Files:
@@ -248,8 +254,16 @@ def _until_worked_off(daemon: Daemon, *, limit_seconds: float) -> None:
 
 
 def _report(
-    folder: Path, files: _Files, requests: list[dict[str, Any]], *, kills: int, kills_at_work: int, seconds: float
+    folder: Path,
+    files: _Files,
+    requests: list[dict[str, Any]],
+    asked_before: list[int],
+    *,
+    kills_at_work: int,
+    seconds: float,
 ) -> Report:
+    """Add up; `asked_before` counts for each kill the requests that the server had got by then."""
+    kills = len(asked_before)
     outbox = folder / "outbox"
     results = [json.loads(path.read_bytes()) for path in outbox.glob("*/*/result.json")]
     per_content = Counter(result["source"]["sha256"] for result in results)
@@ -271,10 +285,30 @@ def _report(
         model_calls=calls.total(),
         repeated_calls=calls.total() - len(calls),
         repeated_calls_per_kill=round((calls.total() - len(calls)) / max(kills, 1), 3),
+        repeated_calls_most=max(_repeats_by_kill(requests, asked_before).values(), default=0),
         left_in_inbox=len(waiting),
         died_attempts_most=max((_attempts(path) for path in outbox.glob("*/*/trace.jsonl")), default=0) - 1,
         seconds=round(seconds, 1),
     )
+
+
+def _repeats_by_kill(requests: list[dict[str, Any]], asked_before: list[int]) -> Counter[int]:
+    """Count the repeated requests after each kill, up to the next."""
+    seen: set[str] = set()
+    repeats: Counter[int] = Counter()
+    for place, request in enumerate(requests):
+        if request["kind"] == "plain":
+            continue
+        identity = _identity(request)
+        if identity in seen:
+            repeats[bisect_right(asked_before, place)] += 1
+        seen.add(identity)
+    return repeats
+
+
+def _requests(base_url: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _get(f"{base_url.removesuffix('/v1')}/stand-in/log")["requests"]
+    return found
 
 
 def _identity(request: dict[str, Any]) -> str:
