@@ -155,6 +155,18 @@ async def test_a_host_lost_in_the_middle_is_waited_for() -> None:
     assert (server.looked, server.warmed_up, server.asked) == (4, 2, 8)
 
 
+async def test_a_request_that_brings_the_host_down_each_time_is_given_up() -> None:
+    """The host comes back every time and goes down with the same request: that is the request's fault, and bounded."""
+    server = FakeServer(outcomes=[HostFault("crashed")])
+    looks = [HERE, *[AWAY, HERE] * 4]
+    server.looks = looks
+    host = hosted(server, loss_retries=2, fault_retries=0)
+    with anyio.fail_after(5), pytest.raises(OutputFault, match="lost 3 times") as caught:
+        await host.complete(request())
+    assert caught.value.transient
+    assert server.asked == 3
+
+
 async def test_listing_models_is_not_enough_to_be_up() -> None:
     """A host that lists its models but cannot complete one token is down until it can."""
     server = FakeServer(warm_ups=[HostFault("Model unloaded."), FINE])

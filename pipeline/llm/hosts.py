@@ -63,6 +63,9 @@ class HostSettings(BaseModel, frozen=True, extra="forbid"):
         60.0, gt=0, description="longest such pause, seconds; it doubles up to it"
     )
     fault_retries: int = Field(3, ge=0, description="times a request is sent again that fails at a healthy host")
+    loss_retries: int = Field(
+        default=5, ge=0, description="times a request is sent again that was under way when the host was lost"
+    )
     cool_off_seconds: float = Field(
         10.0, ge=0, description="time a slot stays taken after its call was abandoned, seconds: the server goes on"
     )
@@ -145,6 +148,13 @@ async def look_at(settings: HostSettings) -> HostFacts:
     )
 
 
+def refuse_after_losses(losses: int, allowed: int, fault: ModelError) -> None:
+    """Raise the request's own fault when the host was lost too often under it: it may be what brings the host down."""
+    if losses > allowed:
+        message = f"the host was lost {losses} times while it worked on this request: {fault.message}"
+        raise OutputFault(message, hint="look at LM Studio's log, and at what is unusual about the document") from fault
+
+
 class HostedModel:
     """Answer requests by one host, waiting out its absence; usable by any number of tasks at once."""
 
@@ -202,6 +212,11 @@ class HostedModel:
         patience = self._settings.max_wait_seconds
         return math.inf if patience is None else patience
 
+    @property
+    def loss_retries(self) -> int:
+        """Return how often a request may be sent again that was under way when the host was lost."""
+        return self._settings.loss_retries
+
     def raise_absence(self) -> NoReturn:
         """Raise what is known of a host that does not take calls."""
         reason = self._state.reason or f"the model server at {self._state.address} was not found yet"
@@ -227,7 +242,7 @@ class HostedModel:
 
         Without `wait` an absent host is raised as `HostFault` at once.
         """
-        strikes, alone = 0, False
+        strikes, losses_with_it, alone = 0, 0, False
         while True:
             await (self.ready() if wait else self._present())
             self._refuse_oversized(request)
@@ -246,6 +261,9 @@ class HostedModel:
                     strikes += 1
                     self._give_up_after(strikes, fault)
                     await anyio.sleep(max(_pause(strikes - 1, self._settings), _asked_for(fault)))
+                else:
+                    losses_with_it += 1
+                    refuse_after_losses(losses_with_it, self._settings.loss_retries, fault)
 
     async def aclose(self) -> None:
         """Close the connection to the host."""

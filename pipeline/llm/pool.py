@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from pydantic import BaseModel, Field, SecretStr
 
 from pipeline.errors import HostFault
-from pipeline.llm.hosts import HostedModel, HostSettings, HostState, Observer, host_from
+from pipeline.llm.hosts import HostedModel, HostSettings, HostState, Observer, host_from, refuse_after_losses
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
 
 log = structlog.get_logger()
@@ -103,16 +103,19 @@ class HostPool:
         """Return the reply of the session's host, or of another one where that is away."""
         if len(self._hosts) == 1:
             return await session.host.complete(request)
+        losses = 0
         while True:
             await self._one_open()
             if not session.host.takes_calls:
                 self._move(session)
             try:
                 return await session.host.complete(request, wait=False)
-            except HostFault:
+            except HostFault as fault:
                 # Lost on the way; a request that keeps failing at a host that is well is no HostFault any more.
                 if session.host.takes_calls:
                     raise
+                losses += 1
+                refuse_after_losses(losses, session.host.loss_retries, fault)
             await checkpoint()  # never round without letting the hosts' own tasks run
 
     def _move(self, session: HostSession) -> None:
