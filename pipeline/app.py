@@ -20,6 +20,7 @@ from pipeline.document.reader import DocumentReader
 from pipeline.engine.files import Body, FileEngine, Observer
 from pipeline.errors import ConfigError, TraceDamaged
 from pipeline.index import JobIndex
+from pipeline.intake import Intake
 from pipeline.invoice.model import Invoice, Kind
 from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.job import State
@@ -163,8 +164,10 @@ async def open_app(
                 folders.inbox,
                 folders.outbox,
                 engine,
+                intake=Intake(
+                    folders.inbox, folders.outbox, engine, settings=settings.intake, agents=folders.extensions
+                ),
                 settings=settings.intake,
-                agents=folders.extensions,
                 grace_seconds=settings.daemon.grace_seconds,
                 requests=Requests(folders.outbox.root, folders.disk),
                 beside=(model.attend,),

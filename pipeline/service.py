@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class Service:
         outbox: Outbox,
         engine: FileEngine,
         *,
+        intake: Intake,
         settings: IntakeSettings,
-        agents: Mapping[str, Collection[str]],
         grace_seconds: float,
         requests: Requests,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
@@ -48,7 +48,7 @@ class Service:
         self._grace_seconds = grace_seconds
         self._requests = requests
         self._beside = beside
-        self._intake = Intake(inbox, outbox, engine, settings=settings, agents=agents)
+        self._intake = intake
         self._look = anyio.Event()
         self.stop = anyio.Event()
 

@@ -24,6 +24,7 @@ from pipeline.engine.files import FileEngine
 from pipeline.errors import ContextOverflow
 from pipeline.inbox import IntakeSettings
 from pipeline.index import JobIndex
+from pipeline.intake import Intake
 from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.llm.protocol import ModelReply, ModelRequest, ToolCall, Usage, digest
 from pipeline.llm.standin.answers import answer
@@ -213,12 +214,15 @@ AGENTS = load_agents(shipped_config())
 def new_service(inbox: Path, outbox: Outbox, worker: Worker, *, disk: Disk, one_shot: bool = False) -> Service:
     """Return a service that does not wait for anything longer than it must."""
     retry = RetrySettings(first_delay_seconds=0.01, longest_delay_seconds=0.01)
+    engine = FileEngine(outbox, worker, concurrency=2, retry=retry, ends_without_host=one_shot)
+    settings = IntakeSettings(settle_seconds=0, rescan_seconds=0.02, unfinished_pdf_seconds=0)
+    agents = {name: agent.files.extensions for name, agent in AGENTS.items()}
     return Service(
         inbox,
         outbox,
-        FileEngine(outbox, worker, concurrency=2, retry=retry, ends_without_host=one_shot),
-        settings=IntakeSettings(settle_seconds=0, rescan_seconds=0.02, unfinished_pdf_seconds=0),
-        agents={name: agent.files.extensions for name, agent in AGENTS.items()},
+        engine,
+        intake=Intake(inbox, outbox, engine, settings=settings, agents=agents),
+        settings=settings,
         grace_seconds=5,
         requests=Requests(outbox.root, disk),
     )

@@ -225,4 +225,4 @@ line_values = st.builds(Line, title=st.text(), price=st.none() | st.decimals(all
 @given(st.builds(Order, lines=st.lists(line_values, max_size=3), first=line_values))
 def test_the_flat_schema_accepts_what_the_model_accepts(order: Order) -> None:
     """Flattening loses no valid value."""
-    jsonschema.validate(json.loads(order.model_dump_json()), flat_schema(Order))
+    assert jsonschema.Draft202012Validator(flat_schema(Order)).is_valid(json.loads(order.model_dump_json()))

@@ -279,7 +279,9 @@ def test_a_file_that_was_only_touched_during_the_claim_is_taken(
     """The content decides, not the time."""
     path = drop(tmp_path)
     disk.before = lambda source, _: os.utime(source, (1, 1)) if source == path else None
-    claim(outbox, path)
+    job = claim(outbox, path)
+    assert job.source_path is not None
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from pipeline.engine.files import FileEngine
 from pipeline.errors import HostFault, OutputFault
 from pipeline.inbox import IntakeSettings
 from pipeline.index import JobIndex
+from pipeline.intake import Intake
 from pipeline.job import Claim, State
 from pipeline.journal import Journal
 from pipeline.llm.protocol import JsonObject
@@ -99,12 +100,14 @@ class Place:
     def service(
         self, engine: FileEngine | None = None, *, settings: IntakeSettings = AT_ONCE, grace_seconds: float = 10
     ) -> Service:
+        engine = engine or self.engine()
+        agents = {"invoice": (".pdf", ".txt"), "code-review": ()}
         return Service(
             self.inbox,
             self.outbox,
-            engine or self.engine(),
+            engine,
+            intake=Intake(self.inbox, self.outbox, engine, settings=settings, agents=agents),
             settings=settings,
-            agents={"invoice": (".pdf", ".txt"), "code-review": ()},
             grace_seconds=grace_seconds,
             requests=self.requests,
         )
