@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FILES = {"constraints.txt": ("build",), "constraints-dev.txt": ("build", "dev")}
+FILES = {"constraints.txt": ("build",), "constraints-dev.txt": ("build", "dev", "scan", "cluster")}
 HEADER = (
     "# Made by tests/make_constraints.py from pyproject.toml. Names, versions and hashes of all that is installed.\n"
 )
