@@ -11,13 +11,14 @@ from typing import Any
 
 import anyio
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Engine as Database
 
 from pipeline.agents import AgentSettings, load_agents
 from pipeline.config import Settings, config_folder
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
-from pipeline.engine.files import Body, FileEngine, Observer
+from pipeline.engine.files import FileEngine
+from pipeline.engine.seam import Body, Engine, Observer
 from pipeline.errors import ConfigError, TraceDamaged
 from pipeline.index import JobIndex
 from pipeline.intake import Intake
@@ -60,7 +61,7 @@ class App:
     folders: Folders
     model: HostPool
     worker: Worker
-    engine: FileEngine
+    engine: Engine
     service: Service
 
 
@@ -100,7 +101,7 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
         database.dispose()
 
 
-def _folders(inbox: Path, root: Path, agents: Mapping[str, AgentSettings], disk: Disk, database: Engine) -> Folders:
+def _folders(inbox: Path, root: Path, agents: Mapping[str, AgentSettings], disk: Disk, database: Database) -> Folders:
     index = JobIndex(database)
     outbox, store = Outbox(root, disk, index), InvoiceStore(database)
     try:
@@ -181,7 +182,7 @@ async def open_app(
 
 def new_engine(
     settings: Settings, folders: Folders, body: Body, *, observer: Observer | None, one_shot: bool
-) -> FileEngine:
+) -> Engine:
     """Return an engine over the outbox."""
     return FileEngine(
         folders.outbox,

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from pipeline.engine.files import FileEngine
+from pipeline.engine.seam import Engine
 from pipeline.errors import StorageFault, TraceDamaged
 from pipeline.inbox import Ignored, IntakeSettings, Listing, Seen, Settling, list_inbox
 from pipeline.outbox import Claimed, ClaimOutcome, Duplicate, NotClaimed, Outbox
@@ -26,7 +26,7 @@ class Intake:
         self,
         inbox: Path,
         outbox: Outbox,
-        engine: FileEngine,
+        engine: Engine,
         *,
         settings: IntakeSettings,
         agents: Mapping[str, Collection[str]],

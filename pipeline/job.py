@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.llm.protocol import Usage
 from pipeline.trace import Event
@@ -32,6 +32,16 @@ class State(StrEnum):
 
 
 FINISHED = (State.DONE, State.REVIEW, State.FAILED)
+
+
+class Job(Protocol):
+    """Name the job a session works on; `source_path` is None where its document is on record and not at hand."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def source_path(self) -> Path | None: ...
 
 
 @dataclass(frozen=True)

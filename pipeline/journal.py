@@ -24,6 +24,11 @@ from pipeline.trace import event as new_event
 
 StepFunction = Callable[[Steps], Awaitable[JsonObject]]
 Sink = Callable[[Sequence[Event]], Awaitable[None]]
+Work = Callable[[], Awaitable[Sequence[Event]]]
+# Does the work of a step that has no steps inside, and keeps the events it gives as a sink would.
+Keeper = Callable[[str, Work], Awaitable[None]]
+# An action may ask a model, and what keeps steps apart need not be able to nest them.
+_MAY_HOLD_STEPS = frozenset({"action"})
 
 
 @dataclass
@@ -35,17 +40,30 @@ class _Session:
     attempt: int
     sink: Sink | None
     include_text: bool
+    keeper: Keeper | None
+    as_kept: Callable[[str], str] | None
     state: dict[str, Any] = field(default_factory=dict)
     waiting: list[Event] = field(default_factory=list)
     noted: int = 0
 
 
-def open_journal(record: JobRecord, sink: Sink | None, *, attempt: int = 0, include_text: bool = True) -> Journal:
+def open_journal(
+    record: JobRecord,
+    sink: Sink | None,
+    *,
+    attempt: int = 0,
+    include_text: bool = True,
+    keeper: Keeper | None = None,
+    as_kept: Callable[[str], str] | None = None,
+) -> Journal:
     """Return a journal over what is recorded; new steps run and go to the sink.
 
-    Without a sink nothing may run: a step that has no record raises ReplayDiverged.
+    Without a sink nothing may run: a step that has no record raises ReplayDiverged. A `keeper` runs the steps that have
+    none inside, and keeps them in place of the sink. `as_kept` changes JSON text into what the sink can keep, before
+    the session sees it.
     """
-    return Journal(_Session(dict(record.steps), record.notes, attempt or record.attempts, sink, include_text))
+    steps, attempt = dict(record.steps), attempt or record.attempts
+    return Journal(_Session(steps, record.notes, attempt, sink, include_text, keeper, as_kept))
 
 
 def into(trace: Trace) -> Sink:
@@ -88,7 +106,7 @@ class Journal:
     async def run(self, name: str, request: JsonObject, function: StepFunction) -> JsonObject:
         """Return the recorded or the new result of the step; its errors leave no record."""
         key = self._next_key(name)
-        request = _as_json(request)
+        request = self._as_json(request)
         recorded = self._session.steps.get(key)
         if recorded is not None and self._matches(key, recorded, request):
             if self._session.sink is None and self._has_inner(key):
@@ -98,10 +116,7 @@ class Journal:
             return recorded.output
         if self._session.sink is None:
             raise ReplayDiverged(f"step {key} has no record", step=key, hint="the session asked for more than before")
-        started = anyio.current_time()
-        output = _as_json(await function(Journal(self._session, f"{key}/")))
-        await self._write(name, key, request, output, seconds=round(anyio.current_time() - started, 3))
-        return output
+        return await self._carry_out(name, key, request, function)
 
     def note(self, event: str, **fields: Any) -> None:
         """Keep an event to be written with the next step; one that the record already holds is passed over."""
@@ -119,6 +134,23 @@ class Journal:
             return
         waiting, self._session.waiting = self._session.waiting, []
         await self._session.sink([*waiting, *events])
+
+    async def _carry_out(self, name: str, key: str, request: JsonObject, function: StepFunction) -> JsonObject:
+        session = self._session
+
+        async def work() -> Sequence[Event]:
+            started = anyio.current_time()
+            output = self._as_json(await function(Journal(session, f"{key}/")))
+            seconds = round(anyio.current_time() - started, 3)
+            waiting, session.waiting = session.waiting, []
+            return [*waiting, self._event(name, key, request, output, seconds=seconds)]
+
+        if session.keeper is not None and name not in _MAY_HOLD_STEPS:
+            await session.keeper(name, work)
+        else:
+            assert session.sink is not None  # without one nothing is carried out
+            await session.sink(await work())
+        return session.steps[key].output
 
     def _next_key(self, name: str) -> str:
         self._counts[name] = self._counts.get(name, 0) + 1
@@ -147,23 +179,24 @@ class Journal:
         session.waiting.append(new_event("record.diverged", attempt=session.attempt, parts=differing, **kept))
         return False
 
-    async def _write(self, name: str, key: str, request: JsonObject, output: JsonObject, *, seconds: float) -> None:
+    def _event(self, name: str, key: str, request: JsonObject, output: JsonObject, *, seconds: float) -> Event:
         session = self._session
         fields: dict[str, Any] = {"attempt": session.attempt, "step": key, "seconds": seconds}
         if name == "model":
             fields |= {"usage": output["usage"], "model": output["model"]}
         shown = {"request": request, "output": output}
         if name == "action" and session.state:
-            shown["state"] = _as_json(session.state)
+            shown["state"] = self._as_json(session.state)
         session.steps[key] = StepRecord(request=request, output=output, state=dict(session.state))
         fields |= shown if session.include_text else {"withheld": True}
-        await self.write(new_event(STEP_EVENTS.get(name, "step.completed"), **fields))
+        return new_event(STEP_EVENTS.get(name, "step.completed"), **fields)
 
-
-def _as_json(value: JsonObject) -> JsonObject:
-    """Return the value as it will be read back, so that a live and a replayed session see the same."""
-    result: JsonObject = json.loads(json.dumps(value, default=str, ensure_ascii=False))
-    return result
+    def _as_json(self, value: JsonObject) -> JsonObject:
+        """Return the value as it will be read back, so that a live and a replayed session see the same."""
+        text = json.dumps(value, default=str, ensure_ascii=False)
+        as_kept = self._session.as_kept
+        result: JsonObject = json.loads(as_kept(text) if as_kept else text)
+        return result
 
 
 def _difference(key: str, before: JsonObject, now: JsonObject, parts: list[str]) -> str:

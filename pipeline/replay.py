@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from pipeline.engine.files import Body
+from pipeline.engine.seam import Body
 from pipeline.errors import JobNotFound, ReplayDiverged
 from pipeline.job import DOCUMENT_STEP, STEP_EVENTS, Claim, JobRecord
 from pipeline.journal import open_journal

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from pipeline.engine.files import FileEngine
+from pipeline.engine.seam import Engine
 from pipeline.errors import JobNotFound, StorageFault, TraceDamaged
 from pipeline.inbox import IntakeSettings
 from pipeline.intake import Intake
@@ -33,7 +33,7 @@ class Service:
         self,
         inbox: Path,
         outbox: Outbox,
-        engine: FileEngine,
+        engine: Engine,
         *,
         intake: Intake,
         settings: IntakeSettings,

@@ -36,11 +36,10 @@ from pipeline.invoice.keeping import kept_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, Severity
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
-from pipeline.job import Claim, State
+from pipeline.job import Claim, Job, State
 from pipeline.journal import Journal
 from pipeline.llm.pool import HostPool, model_name, session_of
 from pipeline.llm.protocol import JsonObject, Model
-from pipeline.outbox import JobFolder
 from pipeline.result import Outcome
 from pipeline.tools import experts, invoices, terminate  # noqa: F401 - importing registers the tools
 
@@ -62,10 +61,10 @@ class Worker:
         self._store = store
         self._bad_at_tools: set[str] = set()
 
-    async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome:
+    async def __call__(self, job: Job, claim: Claim, steps: Journal) -> Outcome:
         """Return the job's outcome; errors of document, model and session pass through to the engine."""
         settings = self._agent(claim.agent)
-        document = await self._read(job, claim, steps)
+        document = await self.read(job, claim, steps)
         if settings.result == "answer":
             return answer_outcome(await self._session(settings, document, claim, steps), document)
         found = await read_einvoice(document)
@@ -87,7 +86,9 @@ class Worker:
             raise JobNotFound(f"no agent is named {name}", hint=f"add config/agents/{name}.toml")
         return self._agents[name]
 
-    async def _read(self, job: JobFolder, claim: Claim, steps: Journal) -> Document:
+    async def read(self, job: Job, claim: Claim, steps: Journal) -> Document:
+        """Return the job's document, from the record where it was read before."""
+
         async def read(_: object) -> JsonObject:
             source = job.source_path
             if source is None:

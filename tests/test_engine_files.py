@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from pipeline.agent.steps import Steps
 from pipeline.disk import Disk
-from pipeline.engine.files import FileEngine, Progress
+from pipeline.engine.files import FileEngine
+from pipeline.engine.seam import Progress
 from pipeline.errors import DocumentError, HostFault, OutputFault, StorageFault
 from pipeline.index import JobIndex
 from pipeline.job import Claim, State

@@ -14,7 +14,7 @@ import anyio.to_thread
 from pipeline.app import App, open_app
 from pipeline.cli.tables import notes, print_results, progress_bar, screen
 from pipeline.config import Settings
-from pipeline.engine.files import Progress
+from pipeline.engine.seam import Progress
 from pipeline.errors import ConfigError
 from pipeline.job import FINISHED, State
 from pipeline.llm.standin import StandInServer, StandInSettings

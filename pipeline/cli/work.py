@@ -12,7 +12,7 @@ import structlog
 from pipeline.app import App, open_app
 from pipeline.cli.tables import notes, print_json, print_results, progress_bar
 from pipeline.config import Settings
-from pipeline.engine.files import Observer, Progress
+from pipeline.engine.seam import Observer, Progress
 from pipeline.errors import ConfigError
 from pipeline.job import FINISHED, State
 from pipeline.llm.hosts import look_at

@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
 
 import anyio
 import anyio.to_thread
 import structlog
 
 from pipeline.disk import storage_fault
+from pipeline.engine.attempt import Again, Attempts, Ended, finished_event, worn_out
+from pipeline.engine.seam import Body, Observer, Progress
 from pipeline.engine.storage import Storage
-from pipeline.errors import HostFault, PipelineError, StorageFault
+from pipeline.errors import HostFault, StorageFault
 from pipeline.job import Claim, JobRecord, State, seconds_between
 from pipeline.journal import Journal, into, open_journal
 from pipeline.outbox import JobFolder, Outbox, stale
-from pipeline.result import Outcome, compose, failure, outcome_of_failure
-from pipeline.retry import GiveUp, RetrySettings, decide
-from pipeline.trace import event, utc_in, utc_now
+from pipeline.result import Outcome, compose, outcome_of_failure
+from pipeline.retry import RetrySettings
+from pipeline.trace import event, utc_now
 
 log = structlog.get_logger()
 
 _PUNCTUAL_SECONDS = 0.05
-
-
-class Body(Protocol):
-    """Do the work of one job; every effect goes through `steps`."""
-
-    async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome: ...
-
-    def prompts_version(self, agent: str) -> str:
-        """Name the version of the agent's prompts, for the result."""
-        ...
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Tell an observer that a job started or ended (`state` working means started)."""
-
-    job: JobFolder
-    state: State
-
-
-Observer = Callable[[Progress], None]
 
 
 class FileEngine:
@@ -70,6 +47,7 @@ class FileEngine:
     ) -> None:
         self._outbox = outbox
         self._body = body
+        self._attempts = Attempts(body, retry, include_text=include_text)
         self._retry = retry
         self._include_text = include_text
         self._observer = observer or (lambda _: None)
@@ -192,7 +170,7 @@ class FileEngine:
             record = await anyio.to_thread.run_sync(job.record)
         journal = open_journal(record, into(trace), attempt=record.attempts + 1, include_text=self._include_text)
         if record.charged >= self._retry.attempts:
-            await self._finish(job, journal, claim, outcome_of_failure(_worn_out(record)))
+            await self._finish(job, journal, claim, outcome_of_failure(worn_out(record)))
             return None
         await self._make_ready()
         await journal.write(event("attempt.started", attempt=record.attempts + 1, recorded_steps=len(record.steps)))
@@ -206,45 +184,20 @@ class FileEngine:
             self._ready = None
 
     async def _guarded(self, job: JobFolder, claim: Claim, journal: Journal, *, charged: int) -> float | None:
-        """Run the body at the one border where every error is caught, recorded and turned into a decision."""
-        try:
-            outcome = await self._body(job, claim, journal)
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True), suppress(OSError, StorageFault):
-                await journal.write(event("attempt.interrupted", attempt=journal.attempt))
-            raise
-        except StorageFault:
-            raise
-        except Exception as error:  # noqa: BLE001 - the worker's border: this job fails, the others go on
-            return await self._failed(job, claim, journal, error, charged=charged)
-        await self._finish(job, journal, claim, outcome)
-        return None
+        return await self._after(job, claim, journal, await self._attempts.make(job, claim, journal, charged=charged))
 
-    async def _failed(
-        self, job: JobFolder, claim: Claim, journal: Journal, error: Exception, *, charged: int
-    ) -> float | None:
-        decision = decide(error, charged=charged, settings=self._retry)
-        described = failure(error, quoting=self._include_text)
-        is_charged = isinstance(decision, GiveUp) or decision.charged
-        failed = event("attempt.failed", attempt=journal.attempt, charged=is_charged, error=described)
-        if not isinstance(error, PipelineError) and self._include_text:
-            failed["traceback"] = traceback.format_exception(error)
-        await journal.write(failed)
-        log.warning("attempt.failed", job=job.name, attempt=journal.attempt, error=described["type"])
-        if isinstance(decision, GiveUp):
-            await self._finish(job, journal, claim, outcome_of_failure(described))
+    async def _after(self, job: JobFolder, claim: Claim, journal: Journal, ended: Ended | Again) -> float | None:
+        """Do what follows on an attempt; return the pause before the next in seconds, None after the last."""
+        if isinstance(ended, Ended):
+            await self._finish(job, journal, claim, ended.outcome)
             return None
-        if isinstance(error, HostFault) and self._ends_without_host:
-            self.host_lost = error
+        if isinstance(ended.error, HostFault) and self._ends_without_host:
+            self.host_lost = ended.error
             self.stop()
-        delay = decision.delay_seconds
-        retry_at = utc_in(delay)
-        await journal.write(event("retry.scheduled", attempt=journal.attempt, delay_seconds=delay, retry_at=retry_at))
-        return delay
+        return ended.delay_seconds
 
     async def _finish(self, job: JobFolder, journal: Journal, claim: Claim, outcome: Outcome) -> None:
-        finished = event("job.finished", attempt=journal.attempt, status=outcome.status, finished_at=utc_now())
-        await journal.write({**finished, "error": outcome.error})
+        await journal.write(finished_event(outcome, attempt=journal.attempt))
         await self._publish(job, claim, outcome)
 
     async def _finish_again(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
@@ -272,10 +225,3 @@ class FileEngine:
         self.counts[job.state] += 1
         log.info("job.finished", job=job.name, status=job.state.value)
         self._observer(Progress(job, job.state))
-
-
-def _worn_out(record: JobRecord) -> dict[str, object]:
-    last = record.last_error or {}
-    message = f"the program ended {record.charged} times while it worked on this file"
-    hint = "the file may crash a part of the program; look at it, and at the end of the trace"
-    return {"type": "Poison", "message": last.get("message") or message, "hint": hint, "transient": False}
