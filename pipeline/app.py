@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import structlog
 from sqlalchemy import Engine as Database
 
@@ -18,7 +19,7 @@ from pipeline.config import Settings, config_folder
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.engine.files import FileEngine
-from pipeline.engine.seam import Body, Engine, Observer
+from pipeline.engine.seam import Engine, Observer
 from pipeline.errors import ConfigError, TraceDamaged
 from pipeline.index import JobIndex
 from pipeline.intake import Intake
@@ -27,9 +28,10 @@ from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.job import State
 from pipeline.llm.hosts import HostState
 from pipeline.llm.lm_studio import load_library
-from pipeline.llm.pool import HostPool, pool_from
+from pipeline.llm.pool import pool_from
 from pipeline.lock import DaemonNote, only_one
 from pipeline.outbox import DATABASE_NAME, JobFolder, Outbox
+from pipeline.postgres import open_postgres, require_postgres
 from pipeline.requests import Requests
 from pipeline.service import Service
 from pipeline.worker import Worker
@@ -39,7 +41,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Folders:
-    """Hold what every command needs that looks into the outbox."""
+    """Hold what every command needs that looks into the outbox; `shared` is the cluster's database."""
 
     inbox: Path
     outbox: Outbox
@@ -47,6 +49,7 @@ class Folders:
     store: InvoiceStore
     agents: Mapping[str, AgentSettings]
     disk: Disk
+    shared: Database | None = None
 
     @property
     def extensions(self) -> dict[str, tuple[str, ...]]:
@@ -59,10 +62,10 @@ class App:
     """Hold the running parts of a command that works on jobs."""
 
     folders: Folders
-    model: HostPool
     worker: Worker
     engine: Engine
     service: Service
+    ready: Callable[[], Awaitable[None]]
 
 
 def misplaced(inbox: Path, outbox: Path) -> str | None:
@@ -91,26 +94,32 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
         disk.make_folder(inbox)
         disk.make_folder(root)
         database = open_engine(root / DATABASE_NAME)
+        shared = open_postgres(settings.cluster, name="pipeline") if settings.daemon.engine == "cluster" else None
     except OSError as error:
         raise ConfigError(
             f"[folders] {error.filename or root} cannot be used: {error.strerror}", hint="check that it may be written"
         ) from error
     try:
-        yield _folders(inbox, root, agents, disk, database)
+        index = JobIndex(database)
+        folders = Folders(
+            inbox, Outbox(root, disk, index), index, InvoiceStore(shared or database), agents, disk, shared
+        )
+        if _prepared(folders.outbox) and shared is None:
+            _store_again(folders.outbox, folders.store)
+        yield folders
     finally:
         database.dispose()
+        if shared is not None:
+            shared.dispose()
 
 
-def _folders(inbox: Path, root: Path, agents: Mapping[str, AgentSettings], disk: Disk, database: Database) -> Folders:
-    index = JobIndex(database)
-    outbox, store = Outbox(root, disk, index), InvoiceStore(database)
+def _prepared(outbox: Outbox) -> bool:
+    """Prepare the outbox; say whether it, or its index, is new."""
     try:
-        is_new = outbox.prepare()
+        return outbox.prepare()
     except OSError as error:
-        raise ConfigError(f"[folders] {root} cannot be written: {error.strerror}", hint="check its rights") from error
-    if is_new:
-        _store_again(outbox, store)
-    return Folders(inbox, outbox, index, store, agents, disk)
+        hint = "check its rights"
+        raise ConfigError(f"[folders] {outbox.root} cannot be written: {error.strerror}", hint=hint) from error
 
 
 def _store_again(outbox: Outbox, store: InvoiceStore) -> None:
@@ -154,37 +163,51 @@ async def open_app(
     Raises ConfigError where the outbox is taken, or a setting is wrong.
     """
     with open_folders(settings, disk=disk) as folders, only_one(folders.outbox.root, doing=doing) as note:
-        llm = settings.llm
-        if one_shot:
-            llm = llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds})
-        model = pool_from(llm, on_change=_teller(note))
         async with DocumentReader(settings.reading) as reader:
-            worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
-            engine = new_engine(settings, folders, worker, observer=observer, one_shot=one_shot)
-            service = Service(
-                folders.inbox,
-                folders.outbox,
-                engine,
-                intake=Intake(
-                    folders.inbox, folders.outbox, engine, settings=settings.intake, agents=folders.extensions
-                ),
-                settings=settings.intake,
-                grace_seconds=settings.daemon.grace_seconds,
-                requests=Requests(folders.outbox.root, folders.disk),
-                beside=(model.attend,),
-            )
-            try:
-                yield App(folders, model, worker, engine, service)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await model.aclose()
+            open_parts = _parts_here if folders.shared is None else _parts_of_hub
+            async with open_parts(settings, folders, reader, note, observer=observer, one_shot=one_shot) as parts:
+                service = Service(
+                    folders.inbox,
+                    folders.outbox,
+                    parts.engine,
+                    intake=Intake(
+                        folders.inbox, folders.outbox, parts.engine, settings=settings.intake, agents=folders.extensions
+                    ),
+                    settings=settings.intake,
+                    grace_seconds=settings.daemon.grace_seconds,
+                    requests=Requests(folders.outbox.root, folders.disk),
+                    beside=(parts.beside,),
+                )
+                yield App(folders, parts.body, parts.engine, service, parts.ready)
 
 
-def new_engine(
-    settings: Settings, folders: Folders, body: Body, *, observer: Observer | None, one_shot: bool
-) -> Engine:
-    """Return an engine over the outbox."""
-    return FileEngine(
+@dataclass(frozen=True)
+class _Parts:
+    """Hold what differs between engines; `ready` returns when work can begin."""
+
+    body: Worker
+    engine: Engine
+    beside: Callable[[], Coroutine[Any, Any, None]]
+    ready: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _parts_here(
+    settings: Settings,
+    folders: Folders,
+    reader: DocumentReader,
+    note: DaemonNote,
+    *,
+    observer: Observer | None,
+    one_shot: bool,
+) -> AsyncIterator[_Parts]:
+    """Give what a daemon needs that runs its sessions itself."""
+    llm = settings.llm
+    if one_shot:
+        llm = llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds})
+    model = pool_from(llm, on_change=_teller(note))
+    body = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
+    engine = FileEngine(
         folders.outbox,
         body,
         concurrency=settings.daemon.concurrency,
@@ -194,6 +217,34 @@ def new_engine(
         ends_without_host=one_shot,
         ready=load_library,
     )
+    try:
+        yield _Parts(body, engine, model.attend, model.ready)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await model.aclose()
+
+
+@asynccontextmanager
+async def _parts_of_hub(
+    settings: Settings,
+    folders: Folders,
+    reader: DocumentReader,
+    note: DaemonNote,  # noqa: ARG001 - the workers' hosts are seen in the database
+    *,
+    observer: Observer | None,
+    one_shot: bool,
+) -> AsyncIterator[_Parts]:
+    """Give what a daemon needs whose sessions run on other machines."""
+    from pipeline.cluster.hub_parts import open_hub  # noqa: PLC0415 - loads an engine and a driver nobody else needs
+
+    assert folders.shared is not None
+    require_postgres(folders.shared)
+    if folders.store.is_empty():
+        _store_again(folders.outbox, folders.store)
+    async with open_hub(
+        settings, folders.outbox, folders.agents, folders.shared, reader=reader, observer=observer, one_shot=one_shot
+    ) as (engine, body, keep):
+        yield _Parts(body, engine, keep, anyio.lowlevel.checkpoint)
 
 
 def host_note(state: HostState) -> dict[str, object]:

@@ -18,6 +18,7 @@ from pipeline.document.limits import ReadingSettings
 from pipeline.errors import ConfigError
 from pipeline.inbox import IntakeSettings
 from pipeline.llm.pool import LlmSettings
+from pipeline.postgres import ClusterSettings
 from pipeline.retry import RetrySettings
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
@@ -38,6 +39,9 @@ class FolderSettings(BaseModel, frozen=True, extra="forbid"):
 class DaemonSettings(BaseModel, frozen=True, extra="forbid"):
     """Say how much is done at once and how the daemon stops."""
 
+    engine: Literal["files", "cluster"] = Field(
+        "files", description="files: all on this machine; cluster: jobs in PostgreSQL for workers on many machines"
+    )
     concurrency: int = Field(
         16, ge=1, le=256, description="jobs in flight at once; twice the slots of all LM Studio hosts keeps these full"
     )
@@ -76,6 +80,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     jobs: RetrySettings = RetrySettings()
     reading: ReadingSettings = ReadingSettings()
     llm: LlmSettings = LlmSettings()
+    cluster: ClusterSettings = ClusterSettings()
     trace: TraceSettings = TraceSettings()
     logs: LogSettings = LogSettings()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -28,7 +28,7 @@ from pipeline.job import (
     job_name,
     printable_name,
 )
-from pipeline.trace import TRACE_NAME, Trace, event, read_events, utc_now
+from pipeline.trace import TRACE_NAME, Event, Trace, event, read_events, utc_now
 
 log = structlog.get_logger()
 
@@ -206,6 +206,16 @@ class Outbox:
             return NotClaimed("gone")
         self._index.claimed(digest_of(claim.job), claim)
         return Claimed(target)
+
+    def restore(self, claim: Claim, events: Sequence[Event]) -> JobFolder:
+        """Make a job's folder anew, without its document, from what its trace held when it was sent away."""
+        folder = JobFolder(self.root / State.WORKING / claim.job)
+        self._disk.make_folder(folder.path)
+        trace = self.trace(folder)
+        trace.append(())
+        trace.append_whole(events)
+        self._index.claimed(digest_of(claim.job), claim)
+        return folder
 
     def publish(self, job: JobFolder, state: State, result: bytes) -> JobFolder:
         """Write the result and move the job into the state's folder."""

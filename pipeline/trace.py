@@ -52,6 +52,11 @@ class Trace:
             lines.insert(0, _line(event("trace.opened", format=TRACE_FORMAT)))
         self._disk.append(self.path, b"".join(lines))
 
+    def append_whole(self, events: Sequence[Event]) -> None:
+        """Write the events so that after a crash either all are there or none."""
+        before = self.path.read_bytes()
+        self._disk.publish(self.path, b"".join([before, *map(_line, events)]))
+
     def mend(self) -> int:
         """Cut off a torn last line; return how many bytes went."""
         try:

@@ -40,6 +40,9 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--base-url", help="LM Studio's address, such as http://localhost:1234/v1.")
     @click.option("--model", help="Model to use; without it the one that is loaded.")
     @click.option("--concurrency", type=click.IntRange(1, 256), help="Jobs in flight at once.")
+    @click.option(
+        "--engine", type=click.Choice(["files", "cluster"]), help="Where jobs run."
+    )
     @click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="How the log is written.")
     @wraps(command)
     def wrapper(**options: Any) -> Any:
@@ -61,6 +64,7 @@ _SETTING_OPTIONS = {
     "base_url": ("llm", "base_url"),
     "model": ("llm", "model"),
     "concurrency": ("daemon", "concurrency"),
+    "engine": ("daemon", "engine"),
     "log_format": ("logs", "format"),
 }
 
@@ -94,6 +98,26 @@ def serve(settings: Settings, once: bool) -> None:
     from pipeline.cli.work import serve_inbox
 
     sys.exit(_run(partial(serve_inbox, settings, once=once), settings))
+
+
+@main.command()
+@click.option("--host", required=True, help="Its LM Studio: an address, or a machine's name.")
+@click.option("--slots", type=click.IntRange(1, 256), help="Calls at once, where several workers share the host.")
+@with_settings
+def worker(settings: Settings, host: str, slots: int | None) -> None:
+    """Run sessions of a cluster's jobs on one LM Studio, until stopped."""
+    from pipeline.cli.fleet import run_worker
+
+    sys.exit(_run(partial(run_worker, settings, host, slots=slots), settings))
+
+
+@main.command()
+@with_settings
+def migrate(settings: Settings) -> None:
+    """Prepare a cluster's database, or bring it to this release; once, before hub and workers start."""
+    from pipeline.cli.fleet import migrate_cluster
+
+    migrate_cluster(settings)
 
 
 @main.command()

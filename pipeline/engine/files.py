@@ -164,6 +164,11 @@ class FileEngine:
             return await self._finish_again(job, claim, record)
         if record.retry_at and (pause := seconds_between(utc_now(), record.retry_at)) > _PUNCTUAL_SECONDS:
             return min(pause, self._retry.longest_delay_seconds)  # an earlier process scheduled it
+        return await self._live(job, claim, record)
+
+    async def _live(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
+        """Run the job's session here, from its first step that is not on record."""
+        trace = self._outbox.trace(job)
         if record.running and self._started.get(job.name) == record.attempts:
             # Only a failing disk leaves an attempt of this very process open.
             await into(trace)([event("attempt.interrupted", attempt=record.attempts, reason="storage")])

@@ -1,4 +1,4 @@
-"""Keep invoices in SQLite: one record for a vendor and a number, with every earlier version.
+"""Keep invoices in SQLite or PostgreSQL: one record for a vendor and a number, with every earlier version.
 
 A vendor is known by its VAT number; without one on either side, by its name without case, accents and punctuation. So
 a vendor that changes its name stays itself as long as its VAT number is printed, and becomes another one if not.
@@ -247,6 +247,7 @@ class InvoiceStore:
         """
         record = _record(invoice, kind=kind, job=job, status=status, at=at)
         with self._engine.begin() as connection:
+            _one_writer(connection)
             own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
             if own is not None and own.content_hash == record["content_hash"]:
                 return _repeated(connection, own.invoice_id, record)
@@ -299,7 +300,13 @@ class InvoiceStore:
         with self._engine.connect().execution_options(reads_only=True) as connection:
             return list(connection.execute(query))
 
+    def is_empty(self) -> bool:
+        """Say whether nothing is stored yet."""
+        return not self._read(select(_invoices.c.id).limit(1))
+
     def _prepare(self) -> None:
+        if not _is_sqlite(self._engine):  # a shared database is prepared by `pipeline migrate`, and only by it
+            return
         with self._engine.begin() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if version > SCHEMA_VERSION:
@@ -312,10 +319,25 @@ class InvoiceStore:
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
+def create_tables(connection: Connection) -> None:
+    """Create what is missing of the store's tables."""
+    _metadata.create_all(connection)
+
+
 def vendor_key(invoice: Invoice) -> str:
     """Return what a vendor is recognised by: its VAT number, else its folded name; empty if neither is known."""
     vat, name = squeeze(invoice.vendor.vat_id or ""), squeeze(invoice.vendor.name or "")
     return f"vat:{vat}" if vat else f"name:{name}" if name else ""
+
+
+def _is_sqlite(bound: Engine | Connection) -> bool:
+    return bound.dialect.name == "sqlite"
+
+
+def _one_writer(connection: Connection) -> None:
+    """Let writers wait for each other, as the transactions of `open_engine` do by themselves."""
+    if not _is_sqlite(connection):
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7304, 1)")
 
 
 def _record(invoice: Invoice, *, kind: Kind, job: str, status: str, at: datetime.datetime) -> dict[str, Any]:

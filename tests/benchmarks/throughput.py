@@ -230,7 +230,7 @@ async def _pipeline(files: list[Path], base_url: str, out: Path, concurrency: in
         }
     )
     async with open_app(settings, doing="benchmark", one_shot=True) as app:
-        await app.model.ready()
+        await app.ready()
         clock = _Clock()
         await app.service.run([(file, "invoice") for file in files])
         states = {state.value: count for state, count in app.engine.counts.items() if count}

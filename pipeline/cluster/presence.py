@@ -1,0 +1,225 @@
+"""Who is there: every process of the cluster holds a lock that PostgreSQL frees when it dies, and tells that it lives.
+
+The lock falls with the connection, so a dead process is known at once. The telling is for those that the lock cannot
+speak of: a frozen process, or one behind a cut network, keeps its lock and falls silent. All times are the database's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import anyio
+import anyio.to_thread
+import structlog
+from sqlalchemy import Column, Connection, DateTime, Engine, Integer, MetaData, Table, Text, delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from pipeline.errors import PipelineError, StorageFault
+from pipeline.postgres import ClusterSettings, faults_of_storage
+
+log = structlog.get_logger()
+
+HUB = "hub"
+_EXECUTOR_LOCKS, _PLACE_LOCKS = 7301, 7302
+_KEEP_SILENT_DAYS = 1
+
+_metadata = MetaData()
+_executors = Table(
+    "pipeline_executors",
+    _metadata,
+    Column("executor", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("places", Integer, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+
+class Displaced(PipelineError):
+    """While this process was cut off, others took what it had held."""
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Hold one process of the cluster as the others see it; `silent_seconds` since it last told that it lives."""
+
+    executor: str
+    host: str
+    places: int
+    machine: str
+    pid: int
+    started_at: datetime
+    silent_seconds: float
+    connected: bool
+
+    def is_lost(self, *, grace_seconds: float, frozen_seconds: float) -> bool:
+        """Say whether its jobs may be taken over: gone for the grace time, or silent for longer."""
+        return self.silent_seconds > (frozen_seconds if self.connected else grace_seconds)
+
+
+def create_tables(connection: Connection) -> None:
+    """Create what is missing of the table of executors."""
+    _metadata.create_all(connection)
+
+
+class Presence:
+    """Hold this process's lock and places on one connection of its own, and get them back after a loss."""
+
+    def __init__(self, engine: Engine, executor: str, *, host: str, release: str) -> None:
+        self._engine = engine
+        self._executor = executor
+        self._host = host
+        self._release = release
+        self._connection: Connection | None = None
+        self.places: frozenset[int] = frozenset()
+
+    def enter(self) -> bool:
+        """Take the lock and say who is there; return False where another process holds the same name."""
+        with faults_of_storage():
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if not _try_lock(connection, _EXECUTOR_LOCKS, self._executor):
+                connection.close()
+                return False
+            self._connection = connection
+            self._tell()
+        return True
+
+    def take_places(self, most: int, of: int) -> int:
+        """Take up to so many of the host's places that no other worker holds; return how many these are."""
+        connection = self._held()
+        with faults_of_storage():
+            for number in range(of):
+                if len(self.places) >= most:
+                    break
+                if number not in self.places and _try_lock(connection, _PLACE_LOCKS, f"{self._host} {number}"):
+                    self.places |= {number}
+            self._tell()
+        return len(self.places)
+
+    async def keep(self, *, every_seconds: float, attend: Callable[[], None]) -> None:
+        """Tell again and again that this process lives, and do what `attend` does; a lost database is waited for.
+
+        Raises Displaced where somebody else holds the lock or a place when it is back.
+        """
+        lost = False
+        while True:
+            await anyio.sleep(every_seconds)
+            try:
+                await anyio.to_thread.run_sync(self._again if lost else self._tell, abandon_on_cancel=True)
+                await anyio.to_thread.run_sync(attend, abandon_on_cancel=True)
+            except StorageFault as fault:
+                if not lost:
+                    log.error("database.lost", error=fault.message, hint=fault.hint)
+                lost = True
+                self._drop()
+            else:
+                if lost:
+                    log.info("database.found")
+                lost = False
+
+    def leave(self) -> None:
+        """Take the entry away and let go of the locks; a database that is away does it by itself."""
+        if self._connection is None:
+            return
+        try:
+            with faults_of_storage():
+                self._connection.execute(delete(_executors).where(_executors.c.executor == self._executor))
+        except StorageFault as fault:
+            log.warning("presence.not_ended", error=fault.message)
+        self._drop()
+
+    def _held(self) -> Connection:
+        if self._connection is None:
+            raise StorageFault("the connection to the database is lost", hint="it is made again by itself")
+        return self._connection
+
+    def _tell(self) -> None:
+        values = {
+            "executor": self._executor,
+            "host": self._host,
+            "places": len(self.places),
+            "machine": socket.gethostname(),
+            "pid": os.getpid(),
+            "release": self._release,
+            "seen_at": func.clock_timestamp(),
+        }
+        with faults_of_storage():
+            statement = insert(_executors).values(values)
+            self._held().execute(statement.on_conflict_do_update(index_elements=["executor"], set_=values))
+
+    def _again(self) -> None:
+        wanted = self.places
+        if not self.enter():
+            raise Displaced(f"another process has the name {self._executor}", hint="start this one again")
+        self.places = frozenset()
+        for number in wanted:
+            if not _try_lock(self._held(), _PLACE_LOCKS, f"{self._host} {number}"):
+                raise Displaced(f"another worker took a place of {self._host}", hint="start this one again")
+            self.places |= {number}
+        self._tell()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+
+def executors(engine: Engine) -> list[Executor]:
+    """Return every process that told of itself; those that fell silent long ago are forgotten."""
+    with faults_of_storage(), engine.begin() as connection:
+        connection.execute(
+            delete(_executors).where(
+                _executors.c.seen_at < func.now() - text(f"interval '{_KEEP_SILENT_DAYS} days'"),
+                _executors.c.executor != HUB,
+            )
+        )
+        locked = set(
+            connection.execute(
+                text("SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = :kind AND granted"),
+                {"kind": _EXECUTOR_LOCKS},
+            ).scalars()
+        )
+        silent = func.extract("epoch", func.clock_timestamp() - _executors.c.seen_at).label("silent")
+        rows = connection.execute(select(_executors, silent)).all()
+    return [
+        Executor(
+            executor=row.executor,
+            host=row.host,
+            places=row.places,
+            machine=row.machine,
+            pid=row.pid,
+            started_at=row.started_at,
+            silent_seconds=float(row.silent),
+            connected=_unsigned(row.executor) in locked,
+        )
+        for row in rows
+    ]
+
+
+def alive_workers(engine: Engine, settings: ClusterSettings) -> list[Executor]:
+    """Return the workers that have a place at a model server and are not lost."""
+    grace, frozen = settings.grace_seconds, settings.frozen_seconds
+    return [
+        one
+        for one in executors(engine)
+        if one.executor != HUB and one.places and not one.is_lost(grace_seconds=grace, frozen_seconds=frozen)
+    ]
+
+
+def _try_lock(connection: Connection, kind: int, name: str) -> bool:
+    signed = _unsigned(name) - (1 << 32 if _unsigned(name) >= 1 << 31 else 0)
+    query = text("SELECT pg_try_advisory_lock(:kind, :number)")
+    return bool(connection.execute(query, {"kind": kind, "number": signed}).scalar())
+
+
+def _unsigned(name: str) -> int:
+    return zlib.crc32(name.encode())

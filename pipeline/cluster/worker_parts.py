@@ -1,0 +1,151 @@
+"""A worker process: its place at a model server, its place in the cluster, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import uuid
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import structlog
+from sqlalchemy import Engine
+
+from pipeline import __version__
+from pipeline.cluster.durable import Cluster, Runtime
+from pipeline.cluster.presence import Displaced, Presence
+from pipeline.cluster.recovery import Recovery
+from pipeline.cluster.station import Station
+from pipeline.cluster.task import Task
+from pipeline.config import Settings
+from pipeline.document.reader import DocumentReader
+from pipeline.engine.seam import Body
+from pipeline.errors import PipelineError
+from pipeline.invoice.store import InvoiceStore
+from pipeline.llm.hosts import HostSettings, host_from, look_at
+from pipeline.llm.lm_studio import load_library
+from pipeline.llm.pool import HostPool
+from pipeline.postgres import open_postgres, require_postgres
+from pipeline.worker import Worker
+
+log = structlog.get_logger()
+
+# LM Studio's own default, where a server does not say how many calls it takes at once.
+_USUAL_SLOTS = 4
+_STANDBY_SECONDS = 2.0
+
+
+def host_named(name: str, settings: Settings) -> HostSettings:
+    """Return the settings of the model server a worker is bound to: one of [llm], an address, or a machine's name."""
+    known = settings.llm.each()
+    for host in known:
+        if name in (host.base_url, urlsplit(host.base_url).hostname, urlsplit(host.base_url).netloc):
+            return host
+    address = name if "://" in name else f"http://{name}:1234/v1"
+    return known[0].model_copy(update={"base_url": address})
+
+
+async def work(settings: Settings, host: HostSettings, *, most: int | None) -> None:
+    """Be a worker until told to stop: the first signal lets running sessions end, the second gives them back.
+
+    `most` limits the calls at once on the host, which several workers may share.
+    """
+    executor = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    database = open_postgres(settings.cluster, name=f"pipeline {executor}")
+    try:
+        require_postgres(database)
+        cluster = Cluster(database)
+        here = Presence(database, executor, host=host.base_url, release=__version__)
+        if not await anyio.to_thread.run_sync(here.enter):
+            raise Displaced(f"another process is named {executor}")
+        try:
+            host = await _take_places(here, host, most=min(most or 256, settings.cluster.jobs_per_worker))
+            await _serve(settings, host, executor, database, cluster, here)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(here.leave)
+    finally:
+        database.dispose()
+
+
+async def _take_places(here: Presence, host: HostSettings, *, most: int) -> HostSettings:
+    """Wait until the host has a place that no other worker holds; return the host with so many slots."""
+    told = False
+    while True:
+        facts = await look_at(host)
+        model = facts.pick(host.model)
+        slots = host.slots if host.slots != "auto" else (model.slots if model else None) or _USUAL_SLOTS
+        taken = await anyio.to_thread.run_sync(here.take_places, most, slots) if facts.reachable else 0
+        if taken:
+            log.info("worker.bound", address=facts.address, places=taken, slots=slots)
+            return host.model_copy(update={"slots": taken})
+        if not told:
+            reason = facts.error or "other workers hold all its slots"
+            log.warning("worker.waits", address=facts.address, reason=reason, will="look again")
+        told = True
+        await anyio.sleep(_STANDBY_SECONDS)
+
+
+async def _serve(
+    settings: Settings, host: HostSettings, executor: str, database: Engine, cluster: Cluster, here: Presence
+) -> None:
+    recovery = Recovery(database, cluster, settings.cluster)
+    model = HostPool([host_from(host)])
+    await load_library()
+    async with DocumentReader(settings.reading) as reader, anyio.create_task_group() as tasks:
+        invoices = InvoiceStore(database)
+
+        def body_for(task: Task) -> Body:
+            return Worker(agents={task.agent.name: task.agent}, reader=reader, model=model, store=invoices)
+
+        station = Station(cluster, body_for)
+        runtime = Runtime(settings.cluster, executor=executor, work=station.work)
+        runtime.launch()
+        every = settings.cluster.grace_seconds / 3
+        tasks.start_soon(lambda: here.keep(every_seconds=every, attend=recovery.look))
+        log.info("worker.started", worker=executor, host=host.base_url)
+        try:
+            await _until_stopped(runtime, station, grace_seconds=settings.daemon.grace_seconds)
+        finally:
+            with anyio.CancelScope(shield=True):
+                station.interrupt()
+                await anyio.to_thread.run_sync(lambda: runtime.stop(grace_seconds=0))
+                await _give_back(recovery, executor)
+                await model.aclose()
+            log.info("worker.stopped", worker=executor, jobs=station.ended)
+            tasks.cancel_scope.cancel()
+
+
+async def _until_stopped(runtime: Runtime, station: Station, *, grace_seconds: float) -> None:
+    """Wait for the first signal, then until the sessions have ended, the grace time is over, or a second signal."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        await anext(signals)
+        log.info("worker.draining", grace_seconds=grace_seconds)
+        async with anyio.create_task_group() as tasks:
+
+            async def again() -> None:
+                await anext(signals)
+                log.warning("worker.interrupted")
+                station.interrupt()
+
+            async def hurry() -> None:
+                await anyio.sleep(grace_seconds)
+                log.warning("worker.grace_ended", grace_seconds=grace_seconds)
+                station.interrupt()
+
+            tasks.start_soon(again)
+            tasks.start_soon(hurry)
+            await anyio.to_thread.run_sync(lambda: runtime.stop(grace_seconds=grace_seconds + 5))
+            tasks.cancel_scope.cancel()
+
+
+async def _give_back(recovery: Recovery, executor: str) -> None:
+    try:
+        given = await anyio.to_thread.run_sync(recovery.release, executor)
+    except PipelineError as error:
+        log.warning("jobs.not_given_back", error=error.message, hint="the others take them over after the grace time")
+        return
+    if given:
+        log.info("jobs.given_back", jobs=given)
