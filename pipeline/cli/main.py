@@ -40,9 +40,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--base-url", help="LM Studio's address, such as http://localhost:1234/v1.")
     @click.option("--model", help="Model to use; without it the one that is loaded.")
     @click.option("--concurrency", type=click.IntRange(1, 256), help="Jobs in flight at once.")
-    @click.option(
-        "--engine", type=click.Choice(["files", "cluster"]), help="Where jobs run."
-    )
+    @click.option("--engine", type=click.Choice(["files", "cluster"]), help="Where jobs run.")
     @click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="How the log is written.")
     @wraps(command)
     def wrapper(**options: Any) -> Any:

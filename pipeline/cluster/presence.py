@@ -27,6 +27,8 @@ log = structlog.get_logger()
 HUB = "hub"
 _EXECUTOR_LOCKS, _PLACE_LOCKS = 7301, 7302
 _KEEP_SILENT_DAYS = 1
+# With three looks in a grace time: one grace time.
+_RESTS_AFTER_LOSS = 3
 
 _metadata = MetaData()
 _executors = Table(
@@ -107,23 +109,25 @@ class Presence:
     async def keep(self, *, every_seconds: float, attend: Callable[[], None]) -> None:
         """Tell again and again that this process lives, and do what `attend` does; a lost database is waited for.
 
+        `attend` rests for a while after a loss: the others may need as long to come back.
         Raises Displaced where somebody else holds the lock or a place when it is back.
         """
-        lost = False
+        lost, rests = False, 0
         while True:
             await anyio.sleep(every_seconds)
             try:
                 await anyio.to_thread.run_sync(self._again if lost else self._tell, abandon_on_cancel=True)
-                await anyio.to_thread.run_sync(attend, abandon_on_cancel=True)
+                if not rests:
+                    await anyio.to_thread.run_sync(attend, abandon_on_cancel=True)
             except StorageFault as fault:
                 if not lost:
                     log.error("database.lost", error=fault.message, hint=fault.hint)
-                lost = True
+                lost, rests = True, _RESTS_AFTER_LOSS
                 self._drop()
             else:
                 if lost:
                     log.info("database.found")
-                lost = False
+                lost, rests = False, max(0, rests - 1)
 
     def leave(self) -> None:
         """Take the entry away and let go of the locks; a database that is away does it by itself."""
@@ -203,6 +207,13 @@ def executors(engine: Engine) -> list[Executor]:
         )
         for row in rows
     ]
+
+
+def is_settled(engine: Engine, seconds: float) -> bool:
+    """Say whether the database runs for so long that every process has had time to come back after its start."""
+    query = text("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())")
+    with faults_of_storage(), engine.connect() as connection:
+        return float(connection.execute(query).scalar_one()) > seconds
 
 
 def alive_workers(engine: Engine, settings: ClusterSettings) -> list[Executor]:

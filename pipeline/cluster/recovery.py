@@ -1,14 +1,19 @@
-"""Jobs of lost workers are given to the others. It may err only towards a needless resume: late writes are fenced."""
+"""Jobs of lost workers are given to the others. It may err only towards a needless resume: late writes are fenced.
+
+A job can also be lost by a worker that lives: the engine claims it, and before it is told so its connection breaks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable
 
 import structlog
 from sqlalchemy import Engine, text
 
 from pipeline.cluster.durable import JOBS, SUSPECTS, Cluster, Flow
-from pipeline.cluster.presence import executors
+from pipeline.cluster.presence import executors, is_settled
+from pipeline.cluster.steplog import EVENTS
 from pipeline.job import fold
 from pipeline.postgres import ClusterSettings, faults_of_storage
 
@@ -18,30 +23,53 @@ _RECOVERY_LOCK = "SELECT pg_try_advisory_xact_lock(7303, 2)"
 
 
 class Recovery:
-    """Look for jobs whose worker is lost; of all the workers that look only one acts."""
+    """Look for jobs whose worker is lost; of all the workers that look only one acts.
 
-    def __init__(self, engine: Engine, cluster: Cluster, settings: ClusterSettings) -> None:
+    A job that was lost so often without getting further that one more time would be its last is a suspect: it may be
+    what brings workers down. Suspects run one at a time in the whole cluster, so that none is charged for another.
+    """
+
+    def __init__(
+        self, engine: Engine, cluster: Cluster, settings: ClusterSettings, *, executor: str, attempts: int
+    ) -> None:
         self._engine = engine
         self._cluster = cluster
         self._settings = settings
+        self._executor = executor
+        self._suspect_at = max(1, attempts - 1)
+        self._missed_since: dict[str, float] = {}
 
-    def look(self) -> None:
-        """Take over what has to be. Blocks."""
+    def look(self, at_work: Collection[str]) -> None:
+        """Take over what has to be; `at_work` are the workflows that this process really runs. Blocks."""
+        running = self._cluster.running()
+        missed = self._missed(running, at_work)
+        for flow in running:
+            if flow.id in missed:
+                self._take_over(flow)
+        if not is_settled(self._engine, self._settings.grace_seconds):
+            return
         with faults_of_storage(), self._engine.begin() as connection:
-            if not connection.execute(text(_RECOVERY_LOCK)).scalar():
+            if not running or not connection.execute(text(_RECOVERY_LOCK)).scalar():
                 return
-            running = self._cluster.running()
-            present = self._present() if running else set()
+            # Read again: another worker may have acted since.
+            running, present = self._cluster.running(), self._present()
             for flow in running:
                 if flow.executor not in present:
                     self._take_over(flow)
 
-    def release(self, executor: str) -> int:
-        """Give back what an executor that ends in good order still holds; return how many jobs these are."""
-        own = [flow.id for flow in self._cluster.running() if flow.executor == executor]
+    def release(self) -> int:
+        """Give back what this executor, which ends in good order, still holds; return how many jobs these are."""
+        own = [flow.id for flow in self._cluster.running() if flow.executor == self._executor]
         if own:
             self._cluster.release(own)
         return len(own)
+
+    def _missed(self, running: Iterable[Flow], at_work: Collection[str]) -> Collection[str]:
+        """Return the own jobs that this process has claimed and, for the grace time, not begun."""
+        now = time.monotonic()
+        own = {flow.id for flow in running if flow.executor == self._executor} - set(at_work)
+        self._missed_since = {flow: self._missed_since.get(flow, now) for flow in own}
+        return {flow for flow, since in self._missed_since.items() if now - since > self._settings.grace_seconds}
 
     def _present(self) -> Collection[str]:
         grace, frozen = self._settings.grace_seconds, self._settings.frozen_seconds
@@ -58,9 +86,5 @@ class Recovery:
         self._cluster.resume(flow, queue=queue)
 
     def _is_suspect(self, flow: Flow) -> bool:
-        """Say whether the lost attempt got nowhere: the job may be what brought its worker down.
-
-        Suspects run one at a time in the whole cluster, so that one of them is never charged for another.
-        """
-        record = fold(one for kept in self._cluster.steps(flow.id) for one in kept.output.get("events", ()))
-        return record.running and not record.progressed
+        record = fold(one for kept in self._cluster.steps(flow.id) for one in kept.output.get(EVENTS, ()))
+        return record.running and not record.progressed and record.charged >= self._suspect_at

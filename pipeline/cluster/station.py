@@ -32,19 +32,24 @@ class Station:
     def __init__(self, cluster: Cluster, body_for: MakeBody) -> None:
         self._cluster = cluster
         self._body_for = body_for
-        self._sessions: set[anyio.CancelScope] = set()
+        self._sessions: dict[anyio.CancelScope, str] = {}
         self.ended = 0
 
     async def work(self, flow: str, data: JsonObject) -> JsonObject:
         """Bring one job to its end; return what the hub writes into the outbox."""
         with anyio.CancelScope() as session:
-            self._sessions.add(session)
+            self._sessions[session] = flow
             try:
                 return await self._work(flow, Task.from_json(data))
             finally:
-                self._sessions.discard(session)
+                self._sessions.pop(session, None)
         # Not an end of the workflow, which others go on with.
         raise asyncio.CancelledError
+
+    @property
+    def at_work(self) -> frozenset[str]:
+        """Return the workflows that are in work here."""
+        return frozenset(self._sessions.values())
 
     def interrupt(self) -> None:
         """Stop all sessions where they stand."""

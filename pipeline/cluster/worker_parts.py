@@ -91,7 +91,7 @@ async def _take_places(here: Presence, host: HostSettings, *, most: int) -> Host
 async def _serve(
     settings: Settings, host: HostSettings, executor: str, database: Engine, cluster: Cluster, here: Presence
 ) -> None:
-    recovery = Recovery(database, cluster, settings.cluster)
+    recovery = Recovery(database, cluster, settings.cluster, executor=executor, attempts=settings.jobs.attempts)
     model = HostPool([host_from(host)])
     await load_library()
     async with DocumentReader(settings.reading) as reader, anyio.create_task_group() as tasks:
@@ -104,7 +104,7 @@ async def _serve(
         runtime = Runtime(settings.cluster, executor=executor, work=station.work)
         runtime.launch()
         every = settings.cluster.grace_seconds / 3
-        tasks.start_soon(lambda: here.keep(every_seconds=every, attend=recovery.look))
+        tasks.start_soon(lambda: here.keep(every_seconds=every, attend=lambda: recovery.look(station.at_work)))
         log.info("worker.started", worker=executor, host=host.base_url)
         try:
             await _until_stopped(runtime, station, grace_seconds=settings.daemon.grace_seconds)
@@ -112,7 +112,7 @@ async def _serve(
             with anyio.CancelScope(shield=True):
                 station.interrupt()
                 await anyio.to_thread.run_sync(lambda: runtime.stop(grace_seconds=0))
-                await _give_back(recovery, executor)
+                await _give_back(recovery)
                 await model.aclose()
             log.info("worker.stopped", worker=executor, jobs=station.ended)
             tasks.cancel_scope.cancel()
@@ -141,9 +141,9 @@ async def _until_stopped(runtime: Runtime, station: Station, *, grace_seconds: f
             tasks.cancel_scope.cancel()
 
 
-async def _give_back(recovery: Recovery, executor: str) -> None:
+async def _give_back(recovery: Recovery) -> None:
     try:
-        given = await anyio.to_thread.run_sync(recovery.release, executor)
+        given = await anyio.to_thread.run_sync(recovery.release)
     except PipelineError as error:
         log.warning("jobs.not_given_back", error=error.message, hint="the others take them over after the grace time")
         return
