@@ -77,7 +77,7 @@ class Presence:
 
     def __init__(self, engine: Engine, executor: str, *, host: str, release: str) -> None:
         self._engine = engine
-        self._executor = executor
+        self.executor = executor
         self._host = host
         self._release = release
         self._connection: Connection | None = None
@@ -87,7 +87,7 @@ class Presence:
         """Take the lock and say who is there; return False where another process holds the same name."""
         with faults_of_storage():
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if not _try_lock(connection, _EXECUTOR_LOCKS, self._executor):
+            if not _try_lock(connection, _EXECUTOR_LOCKS, self.executor):
                 connection.close()
                 return False
             self._connection = connection
@@ -135,7 +135,7 @@ class Presence:
             return
         try:
             with faults_of_storage():
-                self._connection.execute(delete(_executors).where(_executors.c.executor == self._executor))
+                self._connection.execute(delete(_executors).where(_executors.c.executor == self.executor))
         except StorageFault as fault:
             log.warning("presence.not_ended", error=fault.message)
         self._drop()
@@ -147,7 +147,7 @@ class Presence:
 
     def _tell(self) -> None:
         values = {
-            "executor": self._executor,
+            "executor": self.executor,
             "host": self._host,
             "places": len(self.places),
             "machine": socket.gethostname(),
@@ -162,7 +162,7 @@ class Presence:
     def _again(self) -> None:
         wanted = self.places
         if not self.enter():
-            raise Displaced(f"another process has the name {self._executor}", hint="start this one again")
+            raise Displaced(f"another process has the name {self.executor}", hint="start this one again")
         self.places = frozenset()
         for number in wanted:
             if not _try_lock(self._held(), _PLACE_LOCKS, f"{self._host} {number}"):

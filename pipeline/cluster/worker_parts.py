@@ -56,18 +56,45 @@ async def work(settings: Settings, host: HostSettings, *, most: int | None) -> N
     database = open_postgres(settings.cluster, name=f"pipeline {executor}")
     try:
         require_postgres(database)
-        cluster = Cluster(database)
         here = Presence(database, executor, host=host.base_url, release=__version__)
         if not await anyio.to_thread.run_sync(here.enter):
-            raise Displaced(f"another process is named {executor}")
+            raise Displaced(f"another process is named {executor}", hint="start this one again")
         try:
-            host = await _take_places(here, host, most=min(most or 256, settings.cluster.jobs_per_worker))
-            await _serve(settings, host, executor, database, cluster, here)
+            await _be_there(settings, host, here, database, most=min(most or 256, settings.cluster.jobs_per_worker))
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(here.leave)
     finally:
         database.dispose()
+
+
+async def _be_there(settings: Settings, host: HostSettings, here: Presence, database: Engine, *, most: int) -> None:
+    """Tell that this process lives from its first moment, for its jobs are taken over as soon as it does not."""
+    cluster = Cluster(database)
+    recovery = Recovery(database, cluster, settings.cluster, executor=here.executor, attempts=settings.jobs.attempts)
+    model: HostPool | None = None
+    async with DocumentReader(settings.reading) as reader, anyio.create_task_group() as tasks:
+        invoices = InvoiceStore(database)
+
+        def body_for(task: Task) -> Body:
+            assert model is not None  # no job is taken before there is one
+            return Worker(agents={task.agent.name: task.agent}, reader=reader, model=model, store=invoices)
+
+        station = Station(cluster, body_for)
+
+        async def keep() -> None:
+            every = settings.cluster.grace_seconds / 3
+            await here.keep(every_seconds=every, attend=lambda: recovery.look(station.at_work))
+
+        tasks.start_soon(keep)
+        await load_library()
+        model = HostPool([host_from(await _take_places(here, host, most=most))])
+        try:
+            await _serve(settings, station, recovery, here.executor)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await model.aclose()
+            tasks.cancel_scope.cancel()
 
 
 async def _take_places(here: Presence, host: HostSettings, *, most: int) -> HostSettings:
@@ -88,34 +115,18 @@ async def _take_places(here: Presence, host: HostSettings, *, most: int) -> Host
         await anyio.sleep(_STANDBY_SECONDS)
 
 
-async def _serve(
-    settings: Settings, host: HostSettings, executor: str, database: Engine, cluster: Cluster, here: Presence
-) -> None:
-    recovery = Recovery(database, cluster, settings.cluster, executor=executor, attempts=settings.jobs.attempts)
-    model = HostPool([host_from(host)])
-    await load_library()
-    async with DocumentReader(settings.reading) as reader, anyio.create_task_group() as tasks:
-        invoices = InvoiceStore(database)
-
-        def body_for(task: Task) -> Body:
-            return Worker(agents={task.agent.name: task.agent}, reader=reader, model=model, store=invoices)
-
-        station = Station(cluster, body_for)
-        runtime = Runtime(settings.cluster, executor=executor, work=station.work)
-        runtime.launch()
-        every = settings.cluster.grace_seconds / 3
-        tasks.start_soon(lambda: here.keep(every_seconds=every, attend=lambda: recovery.look(station.at_work)))
-        log.info("worker.started", worker=executor, host=host.base_url)
-        try:
-            await _until_stopped(runtime, station, grace_seconds=settings.daemon.grace_seconds)
-        finally:
-            with anyio.CancelScope(shield=True):
-                station.interrupt()
-                await anyio.to_thread.run_sync(lambda: runtime.stop(grace_seconds=0))
-                await _give_back(recovery)
-                await model.aclose()
-            log.info("worker.stopped", worker=executor, jobs=station.ended)
-            tasks.cancel_scope.cancel()
+async def _serve(settings: Settings, station: Station, recovery: Recovery, executor: str) -> None:
+    runtime = Runtime(settings.cluster, executor=executor, work=station.work)
+    runtime.launch()
+    log.info("worker.started", worker=executor)
+    try:
+        await _until_stopped(runtime, station, grace_seconds=settings.daemon.grace_seconds)
+    finally:
+        with anyio.CancelScope(shield=True):
+            station.interrupt()
+            await anyio.to_thread.run_sync(lambda: runtime.stop(grace_seconds=0))
+            await _give_back(recovery)
+        log.info("worker.stopped", worker=executor, jobs=station.ended)
 
 
 async def _until_stopped(runtime: Runtime, station: Station, *, grace_seconds: float) -> None:
