@@ -22,6 +22,7 @@ class Status:
     """Hold one look at everything; ages and durations in seconds, rates in jobs per hour.
 
     `ignored` lists `{path, reason}`; `daemon` is what the running process tells of itself, None where none runs.
+    `cluster` is `{queued, running, workers, error}`, None where jobs run on this machine.
     """
 
     inbox: str
@@ -38,6 +39,7 @@ class Status:
     daemon: dict[str, Any] | None
     hosts: list[dict[str, Any]]
     inbox_error: str | None = None
+    cluster: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the status as plain JSON."""
@@ -52,6 +54,7 @@ def look(
     rate: int,
     finishes: Sequence[str],
     hosts: list[dict[str, Any]],
+    cluster: dict[str, Any] | None = None,
 ) -> Status:
     """Return the status; `rate` is the number of jobs that finished within the last hour, `finishes` the last times."""
     listing, problem = _listing(inbox, agents)
@@ -74,6 +77,7 @@ def look(
         daemon=daemon,
         hosts=hosts,
         inbox_error=problem,
+        cluster=cluster,
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import Server, postgres
 
 from pipeline.config import Settings
 from pipeline.llm.standin import StandInServer, StandInSettings
@@ -31,3 +32,10 @@ def settings(tmp_path: Path, stand_in: StandInServer) -> Settings:
             "jobs": {"first_delay_seconds": 0.1},
         }
     )
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """Give one PostgreSQL to all tests that need it; each makes a database of its own."""
+    with postgres() as server:
+        yield server

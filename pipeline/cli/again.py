@@ -86,7 +86,8 @@ async def _live(settings: Settings, selection: Selection, *, fresh: bool, as_jso
     if not jobs:
         notes.print("nothing to replay")
         return 0
-    await require_host(settings)
+    if settings.daemon.engine == "files":
+        await require_host(settings)
     with progress_of("jobs", len(jobs)) as tell:
         async with open_app(settings, doing="replay", one_shot=True, observer=tell) as app:
             taken = await app.service.replay(jobs, fresh=fresh)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.app import open_folders
+from pipeline.app import Folders, open_folders
 from pipeline.cli.tables import coloured, compact, facts_table, money, print_json, screen, what_to_look_at
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
@@ -34,7 +34,8 @@ async def show_status(settings: Settings, *, as_json: bool) -> int:
             agents=folders.extensions,
             rate=folders.index.finished_within(_HOUR_SECONDS),
             finishes=folders.index.latest_finishes(_PACE_JOBS),
-            hosts=[await _look_at(host) for host in settings.llm.each()],
+            hosts=[await _look_at(host) for host in settings.llm.each()] if folders.shared is None else [],
+            cluster=_survey(folders, settings),
         )
     if as_json:
         print_json(status.to_json())
@@ -71,6 +72,14 @@ def export_invoices(settings: Settings, *, form: str, since: str | None, out: Pa
         raise ConfigError(f"{out} cannot be written: {error.strerror}", hint="name another --out") from error
 
 
+def _survey(folders: Folders, settings: Settings) -> dict[str, Any] | None:
+    if folders.shared is None:
+        return None
+    from pipeline.cluster.survey import survey  # noqa: PLC0415 - loads what only clusters need
+
+    return survey(folders.shared, settings.cluster)
+
+
 async def _look_at(host: HostSettings) -> dict[str, Any]:
     facts = await look_at(host)
     model = facts.pick(host.model)
@@ -95,6 +104,7 @@ def _status_rows(status: Status) -> list[tuple[str, str]]:
         rows.append(("time left", f"about {_ago(status.seconds_left)}"))
     rows.append(("daemon", _daemon_line(status)))
     rows += [("LM Studio", _host_line(host, status)) for host in status.hosts]
+    rows += _cluster_rows(status.cluster) if status.cluster else []
     rows.append(("inbox", escape(status.inbox_error or status.inbox)))
     rows.append(("outbox", escape(status.outbox)))
     return rows
@@ -105,6 +115,18 @@ def _daemon_line(status: Status) -> str:
     if daemon is None:
         return "not running"
     return f"{daemon.get('doing')} as process {daemon.get('pid')} since {daemon.get('since')}"
+
+
+def _cluster_rows(cluster: dict[str, Any]) -> list[tuple[str, str]]:
+    if cluster["error"]:
+        return [("cluster", escape(cluster["error"]))]
+    rows = [("cluster", f"{cluster['queued']} queued, {cluster['running']} running")]
+    for one in cluster["workers"]:
+        told = "lost" if one["lost"] else "waits for a place" if not one["places"] else f"{one['places']} places"
+        rows.append(
+            ("worker", escape(f"{one['worker']} at {one['host']}: {told}, seen {_ago(one['silent_seconds'])} ago"))
+        )
+    return rows
 
 
 def _host_line(host: dict[str, Any], status: Status) -> str:

@@ -36,7 +36,8 @@ async def serve_inbox(settings: Settings, *, once: bool) -> int:
 
 async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, as_json: bool) -> int:
     """Work off the files; print their results; return the exit code."""
-    await _require_host_for(files, settings)
+    if settings.daemon.engine == "files":
+        await _require_host_for(files, settings)
     with progress_of("invoices", len(files)) as tell:
         async with open_app(settings, doing="run", one_shot=True, observer=tell) as app:
             if agent not in app.folders.agents:

@@ -268,7 +268,8 @@ class _IntoLog(logging.Handler):
     """Bring the library's warnings into the pipeline's log; its messages may name rows, never texts."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log.log(record.levelno, "engine.told", message=record.getMessage().partition("\n")[0])
+        error = type(record.exc_info[1]).__name__ if record.exc_info else ""
+        log.log(record.levelno, "engine.told", message=record.getMessage().partition("\n")[0], error_type=error)
 
 
 def _route_logs() -> None:

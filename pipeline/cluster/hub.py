@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -13,23 +14,31 @@ from pipeline.agents import AgentSettings
 from pipeline.cluster.durable import Cluster, Condition, Flow
 from pipeline.cluster.steplog import EVENTS, OUTCOME, storable
 from pipeline.cluster.task import Task, flow_of, job_of, outcome_from_text
+from pipeline.document.model import Document
 from pipeline.engine.attempt import Again, Ended, finished_event, worn_out
 from pipeline.engine.files import FileEngine
-from pipeline.engine.seam import Observer
+from pipeline.engine.seam import Body, Observer
 from pipeline.errors import HostFault, JobNotFound, StorageFault
-from pipeline.job import DOCUMENT_STEP, FINISHED, Claim, JobRecord, fold
-from pipeline.journal import Sink, into, open_journal
+from pipeline.job import DOCUMENT_STEP, FINISHED, Claim, Job, JobRecord, fold
+from pipeline.journal import Journal, Sink, into, open_journal
 from pipeline.outbox import JobFolder, Outbox
 from pipeline.postgres import ClusterSettings
 from pipeline.result import Outcome, outcome_of_failure
 from pipeline.retry import RetrySettings
 from pipeline.trace import Event, event
-from pipeline.worker import Worker
 
 log = structlog.get_logger()
 
 _PURGE_SECONDS = 3600.0
 _CLUSTER = "cluster"
+
+
+class HubBody(Body, Protocol):
+    """Read documents; run sessions only over their record."""
+
+    async def read(self, job: Job, claim: Claim, steps: Journal) -> Document:
+        """Return the job's document, from the record where it was read before."""
+        ...
 
 
 class HubEngine(FileEngine):
@@ -42,7 +51,7 @@ class HubEngine(FileEngine):
     def __init__(
         self,
         outbox: Outbox,
-        body: Worker,
+        body: HubBody,
         cluster: Cluster,
         *,
         settings: ClusterSettings,
