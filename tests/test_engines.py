@@ -48,6 +48,7 @@ class Body:
         self.done: list[str] = []
         self.host_faults = 0
         self.at_action: Callable[[], Awaitable[None]] | None = None
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
 
     async def read(self, job: Job, claim: Claim, steps: Journal) -> Document:  # noqa: ARG002 - the seam's names
         async def read(_: Steps) -> JsonObject:
@@ -85,6 +86,8 @@ class Body:
             if self.host_faults:
                 self.host_faults -= 1
                 raise HostFault("the host is away")
+            if self.before_answer is not None:
+                await self.before_answer()
             self.done.append(f"{claim.name} {what}")
             return {"text": f"{what} \ud83d", "usage": USAGE, "model": "m"}
 
@@ -109,7 +112,7 @@ def serve(request: pytest.FixtureRequest, outbox: Outbox) -> Iterator[Serve]:
     server: Server = request.getfixturevalue("postgres_server")
     with server.database() as url:
         settings = ClusterSettings(database_url=SecretStr(url), poll_seconds=0.05, grace_seconds=1)
-        yield lambda body: _serve_cluster(outbox, body, settings)
+        yield lambda body: serve_cluster(outbox, body, settings)
 
 
 @asynccontextmanager
@@ -122,7 +125,7 @@ async def _serve_files(outbox: Outbox, body: Body) -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
-async def _serve_cluster(outbox: Outbox, body: Body, settings: ClusterSettings) -> AsyncIterator[Engine]:
+async def serve_cluster(outbox: Outbox, body: Body, settings: ClusterSettings) -> AsyncIterator[Engine]:
     """Let hub and worker live in this very process."""
     from pipeline.cluster.durable import Cluster, Runtime  # noqa: PLC0415 - loaded for this engine only
     from pipeline.cluster.hub import HubEngine  # noqa: PLC0415

@@ -29,6 +29,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def store(engine: Engine) -> InvoiceStore:
+    """Give a store in a file; `tests/test_cluster.py` gives one in PostgreSQL and runs the same tests."""
     return InvoiceStore(engine)
 
 

@@ -1,0 +1,300 @@
+"""The cluster's parts against a real PostgreSQL: its schema, who is there, whose jobs are taken over, what is kept."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+import test_invoice_store
+from postgres_server import Server
+from pydantic import SecretStr
+from sqlalchemy import Engine, create_engine, text
+from structlog.testing import capture_logs
+from test_engines import AGENTS, RETRY, Body, claim, serve_cluster, submit
+
+from pipeline.cluster.durable import Cluster, Condition
+from pipeline.cluster.hub import HubEngine
+from pipeline.cluster.migration import migrate_database
+from pipeline.cluster.presence import Presence, executors
+from pipeline.cluster.recovery import Recovery
+from pipeline.cluster.survey import survey
+from pipeline.cluster.task import Task
+from pipeline.disk import Disk
+from pipeline.errors import ConfigError, StorageFault
+from pipeline.index import JobIndex
+from pipeline.invoice.store import InvoiceStore
+from pipeline.job import State
+from pipeline.outbox import Outbox
+from pipeline.postgres import ClusterSettings, open_postgres, require_postgres
+
+pytestmark = pytest.mark.slow
+STORE_BEHAVIOURS = [
+    value
+    for name, value in vars(test_invoice_store).items()
+    if name.startswith("test_") and inspect.isfunction(value) and set(inspect.signature(value).parameters) == {"store"}
+]
+_QUICK = {"poll_seconds": 0.05, "grace_seconds": 0.5, "frozen_seconds": 1}
+
+
+@pytest.fixture(scope="module")
+def prepared(postgres_server: Server) -> Iterator[ClusterSettings]:
+    """Give a prepared database to the tests of this module."""
+    with postgres_server.database() as url:
+        settings = ClusterSettings.model_validate({"database_url": SecretStr(url), **_QUICK})
+        migrate_database(settings)
+        yield settings
+
+
+@pytest.fixture
+def database(prepared: ClusterSettings) -> Iterator[Engine]:
+    """Give that database, emptied."""
+    engine = open_postgres(prepared, name="test")
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE dbos.workflow_status, pipeline_executors, invoices RESTART IDENTITY CASCADE"))
+        connection.execute(text("UPDATE pipeline_schema SET version = 1"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    index = create_engine(f"sqlite:///{tmp_path / 'pipeline.sqlite'}")
+    outbox = Outbox(tmp_path / "outbox", Disk(), JobIndex(index))
+    outbox.prepare()
+    yield outbox
+    index.dispose()
+
+
+def test_a_database_that_is_not_prepared_is_refused(postgres_server: Server) -> None:
+    """The message names the command that prepares it; that command may be given twice."""
+    with postgres_server.database() as url:
+        settings = ClusterSettings(database_url=SecretStr(url))
+        engine = open_postgres(settings, name="test")
+        with pytest.raises(ConfigError, match="is not prepared") as refused:
+            require_postgres(engine)
+        assert "pipeline migrate" in refused.value.hint
+        assert migrate_database(settings) == migrate_database(settings) == 1
+        require_postgres(engine)
+        engine.dispose()
+
+
+@pytest.mark.parametrize(("version", "word"), [(0, "older"), (99, "newer")])
+def test_another_schema_is_refused(database: Engine, prepared: ClusterSettings, version: int, word: str) -> None:
+    """A worker of another release would write what its neighbours cannot read."""
+    with database.begin() as connection:
+        connection.execute(text("UPDATE pipeline_schema SET version = :version"), {"version": version})
+    with pytest.raises(ConfigError, match=f"has schema {version}, {word}"):
+        require_postgres(database)
+    if word == "newer":
+        with pytest.raises(ConfigError, match="newer"):
+            migrate_database(prepared)
+
+
+def test_a_database_that_is_away_at_the_start_is_named(tmp_path: Path) -> None:
+    """Without its password, and with what to do."""
+    url = SecretStr(f"postgresql://me:secret@/invoices?host={tmp_path}")
+    engine = open_postgres(ClusterSettings(database_url=url), name="test")
+    with pytest.raises(ConfigError, match="invoices") as away:
+        require_postgres(engine)
+    assert "secret" not in away.value.message
+    assert "start PostgreSQL" in away.value.hint
+    engine.dispose()
+
+
+@pytest.mark.parametrize("behaviour", STORE_BEHAVIOURS, ids=lambda one: one.__name__)
+def test_the_store_behaves_alike_in_postgresql(database: Engine, behaviour: Callable[[InvoiceStore], None]) -> None:
+    """Everything that holds for the store in a file."""
+    store = InvoiceStore(database)
+    assert store.is_empty()
+    behaviour(store)
+
+
+async def test_two_workers_store_the_same_invoice_at_once(database: Engine) -> None:
+    """One record and its versions, and no error, however they overlap."""
+    store = InvoiceStore(database)
+
+    async def put(number: int) -> None:
+        one = test_invoice_store.invoice(total=f"{number}.00")
+        await anyio.to_thread.run_sync(test_invoice_store.put, store, one, f"job {number}")
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(1, 9):
+            tasks.start_soon(put, number)
+    (row,) = store.rows()
+    assert row.version == 8
+
+
+def test_who_is_there_is_known_by_its_lock(database: Engine) -> None:
+    """A name is held by one process at a time, and a lock that is gone is seen at once."""
+    one, other = (Presence(database, "a", host="h", release="1") for _ in range(2))
+    assert one.enter()
+    assert not other.enter()
+    assert [found.connected for found in executors(database)] == [True]
+    one._drop()  # as a killed process
+    assert [found.connected for found in executors(database)] == [False]
+    assert other.enter()
+    other.leave()
+    assert executors(database) == []
+
+
+def test_places_at_a_host_are_shared_out(database: Engine) -> None:
+    """No two workers have the same; those of a worker that ends are free again."""
+    one, other = (Presence(database, name, host="h", release="1") for name in ("a", "b"))
+    assert one.enter()
+    assert other.enter()
+    assert one.take_places(3, 4) == 3
+    assert other.take_places(3, 4) == 1
+    one.leave()
+    assert other.take_places(3, 4) == 3
+    other.leave()
+
+
+@pytest.mark.parametrize(
+    ("silent", "connected", "lost"),
+    [("0.1 s", False, False), ("0.8 s", True, False), ("0.8 s", False, True), ("2 s", True, True)],
+)
+def test_only_jobs_of_lost_workers_are_taken_over(
+    database: Engine, prepared: ClusterSettings, silent: str, connected: bool, lost: bool
+) -> None:
+    """A free lock for the grace time, or silence for longer although the lock is held: frozen."""
+    cluster = Cluster(database)
+    worker = Presence(database, "w", host="h", release="1")
+    assert worker.enter()
+    _running(database, cluster, "job-1", executor="w")
+    with database.begin() as connection:
+        connection.execute(text(f"UPDATE pipeline_executors SET seen_at = now() - interval '{silent}'"))
+    if not connected:
+        worker._drop()
+    Recovery(database, cluster, prepared, executor="me", attempts=3).look(())
+    flow = cluster.find("job-1")
+    assert flow is not None
+    assert (flow.condition is Condition.WAITING, flow.resumes) == (lost, int(lost))
+    worker._drop()
+
+
+def test_a_job_that_lost_too_many_workers_is_stopped(database: Engine, prepared: ClusterSettings) -> None:
+    """The engine's own count starts anew at each resume, so ours is kept beside the job."""
+    cluster = Cluster(database)
+    recovery = Recovery(database, cluster, prepared.model_copy(update={"resumes": 2}), executor="me", attempts=3)
+    _running(database, cluster, "job-1", executor="gone")
+    for _ in range(2):
+        recovery.look(())
+        _mark_running(database, "job-1", "gone")
+    with capture_logs() as logs:
+        recovery.look(())
+    assert [one["event"] for one in logs] == ["job.stopped"]
+    flow = cluster.find("job-1")
+    assert flow is not None
+    assert flow.condition is Condition.CANCELLED
+    assert "lost 3 times" in flow.reason
+
+
+async def test_a_claimed_job_that_was_never_begun_is_given_back(database: Engine, prepared: ClusterSettings) -> None:
+    """As when the connection broke between the claim and its answer: the worker lives and knows nothing of it."""
+    cluster = Cluster(database)
+    worker = Presence(database, "me", host="h", release="1")
+    assert worker.enter()
+    recovery = Recovery(database, cluster, prepared, executor="me", attempts=3)
+    _running(database, cluster, "job-1", executor="me")
+    _running(database, cluster, "job-2", executor="me")
+    recovery.look({"job-2"})
+    await anyio.sleep(prepared.grace_seconds + 0.1)
+    recovery.look({"job-2"})
+    assert [one.id for one in cluster.running()] == ["job-2"]
+    worker.leave()
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_job_is_cancelled_in_the_middle_of_a_call(prepared: ClusterSettings, outbox: Outbox) -> None:
+    """The call ends soon, although its host never answers, and the job says that it was stopped."""
+    body, asked, ended = Body(), anyio.Event(), anyio.Event()
+
+    async def hang() -> None:
+        asked.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    body.before_answer = hang
+    with anyio.fail_after(30):
+        async with serve_cluster(outbox, body, prepared) as engine:
+            assert isinstance(engine, HubEngine)
+            job = claim(outbox, "a.txt")
+            await submit(engine, job)
+            await asked.wait()
+            await engine.cancel(job.name)
+            await engine.drained()
+            await ended.wait()
+    (job,) = outbox.jobs(State.FAILED)
+    assert (job.result() or {})["error"]["type"] == "Stopped"
+
+
+async def test_a_result_whose_folder_is_gone_is_written_again(
+    prepared: ClusterSettings, database: Engine, outbox: Outbox
+) -> None:
+    """It ended while no hub was there, and its folder was lost: trace and result come back out of the database."""
+    body = Body()
+    with anyio.fail_after(30):
+        async with serve_cluster(outbox, body, prepared) as engine:
+            await submit(engine, claim(outbox, "a.txt"))
+            await engine.drained()
+        (job,) = outbox.jobs(State.DONE)
+        before = outbox.trace(job).events()
+        Disk().remove_folder(job.path)
+        with database.begin() as connection:
+            connection.execute(text("""UPDATE dbos.workflow_status SET attributes = '{"collected": false}'"""))
+        async with serve_cluster(outbox, body, prepared):
+            while not list(outbox.jobs(State.DONE)):  # noqa: ASYNC110 - what is waited for is a folder
+                await anyio.sleep(0.02)
+    (job,) = outbox.jobs(State.DONE)
+    assert [one["event"] for one in outbox.trace(job).events()] == [one["event"] for one in before]
+    assert (job.result() or {})["status"] == "done"
+
+
+def test_collected_jobs_are_forgotten_after_their_time(database: Engine) -> None:
+    """Those that nobody collected stay, however old."""
+    cluster = Cluster(database)
+    for name in ("collected", "not-collected"):
+        _running(database, cluster, name, executor="w")
+        cluster.cancel(name, reason="test")
+    cluster.collected("collected")
+    assert cluster.forget_collected(1) == 0
+    assert cluster.forget_collected(0) == 1
+    assert cluster.ended() == ["not-collected"]
+
+
+def test_status_tells_of_a_database_that_is_away(prepared: ClusterSettings, tmp_path: Path) -> None:
+    """The other rows are still shown."""
+    url = SecretStr(f"postgresql://me@/x?host={tmp_path}")
+    engine = open_postgres(ClusterSettings(database_url=url), name="test")
+    assert "cannot be used" in survey(engine, prepared)["error"]
+    engine.dispose()
+
+
+def test_a_lost_database_is_a_fault_of_storage(prepared: ClusterSettings) -> None:
+    """So no tool and no job is to blame, whichever library noticed."""
+    engine = open_postgres(prepared, name="test")
+    with engine.connect() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+        with engine.connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        with pytest.raises(StorageFault):
+            connection.execute(text("SELECT 1"))
+    engine.dispose()
+
+
+def _running(engine: Engine, cluster: Cluster, name: str, *, executor: str) -> None:
+    """Submit a job and let it look as if that executor had taken it."""
+    task = Task((), AGENTS["invoice"], RETRY, include_text=True)
+    cluster.submit(name, task.to_json())
+    _mark_running(engine, name, executor)
+
+
+def _mark_running(engine: Engine, name: str, executor: str) -> None:
+    statement = "UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = :by WHERE workflow_uuid = :name"
+    with engine.begin() as connection:
+        connection.execute(text(statement), {"by": executor, "name": name})
