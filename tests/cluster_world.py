@@ -179,7 +179,11 @@ class Link:
         if folder is None:
             return socket.create_connection((self._target.host or "127.0.0.1", self._target.port or 5432))
         far = socket.socket(socket.AF_UNIX)
-        far.connect(f"{folder}/.s.PGSQL.5432")
+        try:
+            far.connect(f"{folder}/.s.PGSQL.5432")
+        except OSError:
+            far.close()
+            raise
         return far
 
     def _close(self, pair: tuple[socket.socket, socket.socket]) -> None:

@@ -22,7 +22,7 @@ def test_no_trouble_loses_or_doubles_anything(postgres_server: Server) -> None:
 
 def test_a_file_that_ends_its_workers_ends_in_failed_and_alone(postgres_server: Server) -> None:
     """It gets its attempts and no more; files that were in work beside it end well."""
-    figures = run("poison", postgres_server)
+    figures = run("poison", postgres_server, jobs=4)
     assert figures["deaths"] == 3
     assert figures["by_status"] == {"done": figures["files"] - 1, "failed": 1}
     assert (figures["lost"], figures["doubled"], figures["doubled_records"]) == (0, 0, 0)

@@ -280,3 +280,27 @@ def test_an_attempt_is_the_one_given_or_the_last_one() -> None:
     """Tools that have to tell attempts apart can ask."""
     assert open_journal(JobRecord(attempts=2), None).attempt == 2
     assert open_journal(JobRecord(attempts=2), None, attempt=3).attempt == 3
+
+
+async def test_a_keeper_does_the_steps_that_have_none_inside(trace: Trace) -> None:
+    """An action is done outside of it, because its own questions are steps too; all land in the same record."""
+    kept: list[str] = []
+    sink = into(trace)
+
+    async def keeper(name: str, work: Any) -> None:
+        kept.append(name)
+        await sink(await work())
+
+    first = await session(live(trace, keeper=keeper), Calls())
+    assert kept == ["model", "model", "model", "model"]
+    calls = Calls()
+    assert await session(live(trace), calls) == first
+    assert calls.made == []
+
+
+async def test_what_cannot_be_kept_is_changed_before_the_session_sees_it(trace: Trace) -> None:
+    """So a session that goes on elsewhere from its record sees what this one saw."""
+    journal = live(trace, as_kept=lambda text: text.replace("odd", "plain"))
+    output = await journal.run("model", {"messages": ["odd"]}, Calls().step("ask", REPLY | {"text": "odd"}))
+    assert output["text"] == "plain"
+    assert fold(trace.events()).steps["model-1"].request == {"messages": ["plain"]}

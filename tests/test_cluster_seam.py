@@ -1,0 +1,81 @@
+"""What the cluster needs of the rest, without a database: nothing loaded by default, clear errors, what travels."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.exc import OperationalError as AlchemyOperationalError
+from sqlalchemy.exc import ProgrammingError
+
+from pipeline.agents import load_agents
+from pipeline.cluster.task import Task, flow_of, job_of, outcome_from_text, outcome_to_text
+from pipeline.config import shipped_config
+from pipeline.errors import ConfigError, StorageFault
+from pipeline.job import State
+from pipeline.postgres import ClusterSettings, database_url, faults_of_storage, open_postgres
+from pipeline.result import Outcome
+from pipeline.retry import RetrySettings
+from pipeline.trace import event
+
+
+def test_nothing_of_the_cluster_is_loaded_by_default() -> None:
+    """Neither its engine nor the database's driver, by the command line, the daemon's parts, or the settings."""
+    program = (
+        "import sys, pipeline.cli.main, pipeline.app, pipeline.cli.work, pipeline.cli.look, pipeline.cli.again;"
+        "print([name for name in ('dbos', 'psycopg', 'pipeline.cluster') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("", "is empty"), ("what is this", "no address"), ("mysql://me@here/x", "not PostgreSQL")],
+)
+def test_a_wrong_address_is_refused_with_its_remedy(url: str, told: str) -> None:
+    """The hint names the environment variable, where the password belongs."""
+    with pytest.raises(ConfigError, match=told) as refused:
+        database_url(ClusterSettings(database_url=SecretStr(url)))
+    assert "PIPELINE_CLUSTER__DATABASE_URL" in refused.value.hint
+
+
+def test_errors_of_both_libraries_mean_an_absent_database(tmp_path: Path) -> None:
+    """The driver's own, and the same wrapped; but not a mistake in a statement."""
+    engine = open_postgres(ClusterSettings(database_url=SecretStr(f"postgresql://me@/x?host={tmp_path}")), name="test")
+    with pytest.raises(StorageFault, match="cannot be used"), faults_of_storage():
+        engine.raw_connection()
+    from psycopg import OperationalError  # noqa: PLC0415 - what loads the driver is looked at above
+
+    for error in (OperationalError("gone"), AlchemyOperationalError("SELECT 1", {}, OperationalError("gone"))):
+        with pytest.raises(StorageFault), faults_of_storage():
+            raise error
+    with pytest.raises(ProgrammingError), faults_of_storage():
+        raise ProgrammingError("SELEC", {}, Exception("syntax"))
+    engine.dispose()
+
+
+def test_an_outcome_travels_with_its_exact_amounts() -> None:
+    """No digit passes through a float."""
+    outcome = Outcome(State.REVIEW, kind="invoice", invoice={"total_amount": Decimal("1190.10")}, findings=({"a": 1},))
+    assert outcome_from_text(outcome_to_text(outcome)) == outcome
+    assert "1190.10" in outcome_to_text(outcome)
+
+
+def test_a_task_travels_whole() -> None:
+    """Agent, limits and prompts of the hub are those of every worker."""
+    agent = load_agents(shipped_config())["invoice"]
+    task = Task((event("job.claimed", name="a"),), agent, RetrySettings(attempts=5), include_text=False)
+    assert Task.from_json(task.to_json()) == task
+
+
+def test_each_round_of_a_job_is_a_workflow_of_its_own() -> None:
+    """A finished workflow cannot run again, and one that is submitted twice is the same."""
+    opened = event("job.reopened", reason="", fresh=True)
+    assert flow_of("bill-123", []) == "bill-123"
+    assert flow_of("bill-123", [opened, opened]) == "bill-123.2"
+    assert job_of("bill-123.2") == job_of("bill-123") == "bill-123"
