@@ -25,6 +25,8 @@ SAMPLES = Path(str(resources.files("pipeline.demo_samples")))
 # Made by the build, by CI itself, or only where LM Studio is installed.
 NOT_RUN_HERE = ("make ", "pip ", "lms ")
 ENDLESS = "pipeline serve"
+# They need a database: `tests/cluster_world.py` runs them.
+OF_THE_CLUSTER = ("pipeline migrate", "pipeline worker --host gpu-1", "pipeline serve --engine cluster")
 
 
 def blocks(language: str) -> list[str]:
@@ -92,7 +94,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", pipeline_commands())
+@pytest.mark.parametrize("line", [line for line in pipeline_commands() if line not in OF_THE_CLUSTER])
 def test_a_command_of_the_readme_works(line: str, place: tuple[Path, dict[str, str]]) -> None:
     """The command ends with 0 (an endless one after a signal), in the folder a user would be in."""
     folder, environment = place

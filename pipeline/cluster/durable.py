@@ -6,7 +6,8 @@ A job is a workflow whose id is made of the job's name; each of its steps is a b
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,7 +17,7 @@ import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, StepOptions, WorkflowStatus, error
 from sqlalchemy import Engine
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageFault
 from pipeline.llm.protocol import JsonObject
 from pipeline.postgres import ClusterSettings, connect_options, database_url, faults_of_storage
 from pipeline.trace import TRACE_FORMAT
@@ -93,13 +94,13 @@ class Cluster:
     def prepare_queues(self, settings: ClusterSettings) -> None:
         """Set what workers take at once and how often they look; of suspects there is never more than one at work."""
         poll = settings.poll_seconds
-        with faults_of_storage():
+        with _asking():
             self._client.register_queue(JOBS, worker_concurrency=settings.jobs_per_worker, polling_interval_sec=poll)
             self._client.register_queue(SUSPECTS, global_concurrency=1, polling_interval_sec=max(1.0, poll))
 
     def submit(self, flow: str, task: JsonObject) -> None:
         """Put a job into the queue; one that is there already stays as it is."""
-        with faults_of_storage():
+        with _asking():
             self._client.enqueue(
                 {
                     "workflow_name": _WORKFLOW,
@@ -113,7 +114,7 @@ class Cluster:
 
     def ended(self) -> list[str]:
         """Return the workflows that ended and were not collected yet, oldest first."""
-        with faults_of_storage():
+        with _asking():
             found = self._client.list_workflows(
                 status=_ENDED, attributes={_COLLECTED: False}, load_input=False, load_output=False
             )
@@ -121,60 +122,60 @@ class Cluster:
 
     def find(self, flow: str) -> Flow | None:
         """Return what is known of the workflow, its output included."""
-        with faults_of_storage():
+        with _asking():
             found = self._client.list_workflows(workflow_ids=[flow], load_input=False)
         return _flow(found[0]) if found else None
 
     def running(self) -> list[Flow]:
         """Return every workflow that an executor has taken and not ended."""
-        with faults_of_storage():
+        with _asking():
             found = self._client.list_workflows(status=Condition.RUNNING, load_input=False, load_output=False)
         return [_flow(one) for one in found]
 
     def count(self, condition: Condition) -> int:
         """Return how many workflows stand so."""
-        with faults_of_storage():
+        with _asking():
             return len(self._client.list_workflows(status=condition, load_input=False, load_output=False))
 
     def task(self, flow: str) -> JsonObject | None:
         """Return what a workflow was submitted with."""
-        with faults_of_storage():
+        with _asking():
             found = self._client.list_workflows(workflow_ids=[flow], load_output=False)
         given = found[0].input if found else None
         return given["args"][0] if given and given["args"] else None
 
     def steps(self, flow: str) -> list[Kept]:
         """Return the workflow's finished steps in their order."""
-        with faults_of_storage():
+        with _asking():
             found = self._client.list_workflow_steps(flow)
         return [Kept(one["function_name"], one["output"] or {}) for one in found]
 
     def collected(self, flow: str) -> None:
         """Note that the workflow's result lies in the outbox."""
-        with faults_of_storage():
+        with _asking():
             self._client.update_workflow_attributes(flow, {_COLLECTED: True}, merge=True)
 
     def resume(self, flow: Flow, *, queue: str) -> None:
         """Give a workflow whose executor is lost to the others, and count it."""
-        with faults_of_storage():
+        with _asking():
             self._client.update_workflow_attributes(flow.id, {_RESUMES: flow.resumes + 1}, merge=True)
             self._client.resume_workflows([flow.id], queue_name=queue)
 
     def release(self, flows: Iterable[str]) -> None:
         """Give back workflows of this very executor, which ends; nothing is counted."""
-        with faults_of_storage():
+        with _asking():
             self._client.resume_workflows(list(flows), queue_name=JOBS)
 
     def cancel(self, flow: str, *, reason: str) -> None:
         """Stop a workflow for good."""
-        with faults_of_storage():
+        with _asking():
             self._client.update_workflow_attributes(flow, {_REASON: reason}, merge=True)
             self._client.cancel_workflow(flow)
 
     def forget_collected(self, older_than_days: float) -> int:
         """Delete what was collected so long ago, a bounded number; return how many went."""
         before = (datetime.now(UTC) - timedelta(days=older_than_days)).isoformat()
-        with faults_of_storage():
+        with _asking():
             old = self._client.list_workflows(
                 status=_ENDED,
                 attributes={_COLLECTED: True},
@@ -185,10 +186,6 @@ class Cluster:
             )
             self._client.delete_workflows([one.workflow_id for one in old])
         return len(old)
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self._client.destroy()
 
 
 class Runtime:
@@ -245,6 +242,18 @@ async def keep_step(name: str, function: Function, *, preemptible: bool = False)
     """
     options: StepOptions = {"name": name, "preemptible": preemptible}
     return await DBOS.run_step_async(options, function)
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Turn what an absent or overburdened database raises into StorageFault; pass over a workflow that is gone."""
+    try:
+        with faults_of_storage():
+            yield
+    except error.DBOSQueryTimeoutError as late:
+        raise StorageFault(f"the database is too slow: {late}", hint="look at its load and at keep_days") from late
+    except error.DBOSNonExistentWorkflowError as gone:
+        log.warning("workflow.gone", error=str(gone))
 
 
 def _flow(one: WorkflowStatus) -> Flow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import uuid
 from urllib.parse import urlsplit
 
@@ -131,6 +132,8 @@ async def _serve(settings: Settings, station: Station, recovery: Recovery, execu
 
 async def _until_stopped(runtime: Runtime, station: Station, *, grace_seconds: float) -> None:
     """Wait for the first signal, then until the sessions have ended, the grace time is over, or a second signal."""
+    if sys.platform == "win32":  # asyncio has no signal handlers there: Ctrl-C cancels everything at once
+        await anyio.sleep_forever()
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         await anext(signals)
         log.info("worker.draining", grace_seconds=grace_seconds)
