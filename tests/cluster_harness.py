@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import tempfile
 import time
@@ -52,6 +53,24 @@ def troubles(place: World, *, jobs: int = 8, database_away_seconds: float = 10.0
     place.until(place.all_finished, limit_seconds=120, what="all finished")
     link.close()
     return figures | asdict(place.ledger())
+
+
+def hub_kills(place: World, *, jobs: int = 40, kills: int = 10) -> Figures:
+    """Kill the hub at random moments while files come in and results go out."""
+    chance = random.Random(1)
+    place.worker(0)
+    at_work = 0
+    for _ in range(kills):
+        hub = place.hub()
+        place.drop(jobs // kills)
+        if chance.random() < 0.8:
+            place.until(lambda hub=hub: hub.told("service.started"), what="the hub")  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 2.5))
+        at_work += any((place.folder / "outbox").glob("working/*"))
+        hub.kill()
+    place.hub()
+    place.until(place.all_finished, limit_seconds=120, what="all finished")
+    return {"kills": kills, "kills_at_work": at_work} | asdict(place.ledger())
 
 
 def poison(place: World, *, jobs: int = 8) -> Figures:
@@ -165,6 +184,7 @@ def _kill_hub(place: World, hub: Child) -> float:
 
 _SCENARIOS: dict[str, tuple[Callable[..., Figures], Plan]] = {
     "troubles": (troubles, Plan(delay_seconds=1.0)),
+    "hub_kills": (hub_kills, Plan(hosts=1)),
     "poison": (poison, Plan(hosts=1)),
     "upgrade": (upgrade, Plan(hosts=1)),
     "throughput": (throughput, Plan(delay_seconds=2.0)),

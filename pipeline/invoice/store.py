@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -34,6 +34,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.engine import Dialect, ExceptionContext
@@ -247,7 +248,7 @@ class InvoiceStore:
         """
         record = _record(invoice, kind=kind, job=job, status=status, at=at)
         with self._engine.begin() as connection:
-            _one_writer(connection)
+            _one_writer(connection, record)
             own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
             if own is not None and own.content_hash == record["content_hash"]:
                 return _repeated(connection, own.invoice_id, record)
@@ -334,10 +335,15 @@ def _is_sqlite(bound: Engine | Connection) -> bool:
     return bound.dialect.name == "sqlite"
 
 
-def _one_writer(connection: Connection) -> None:
-    """Let writers wait for each other, as the transactions of `open_engine` do by themselves."""
+def _one_writer(connection: Connection, record: Mapping[str, Any]) -> None:
+    """Let the writers of one number wait for each other; all do in a file, by the transactions of `open_engine`.
+
+    Records of different numbers never touch, but for one that moves, which takes both locks; two that cross end as a
+    deadlock, which PostgreSQL finds, and one of them is tried again.
+    """
     if not _is_sqlite(connection):
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7304, 1)")
+        key = record["number_key"] or record["vendor_key"]
+        connection.execute(text("SELECT pg_advisory_xact_lock(7304, hashtext(:key))"), {"key": key})
 
 
 def _record(invoice: Invoice, *, kind: Kind, job: str, status: str, at: datetime.datetime) -> dict[str, Any]:
@@ -399,6 +405,7 @@ def _moved(connection: Connection, old_id: int, target: Row[Any] | None, record:
     old = connection.execute(select(_invoices).where(_invoices.c.id == old_id)).one()
     if old.job != record["job"]:
         return target
+    _one_writer(connection, old._asdict())
     others = (_versions.c.invoice_id == old_id) & (_versions.c.job != record["job"])
     before = connection.execute(select(_versions).where(others).order_by(_versions.c.version.desc())).first()
     if before is not None:
