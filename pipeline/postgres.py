@@ -125,6 +125,8 @@ def open_postgres(settings: ClusterSettings, *, name: str) -> Engine:
 
     @event.listens_for(engine, "handle_error")
     def translate(context: ExceptionContext) -> None:
+        if context.is_pre_ping:  # the pool replaces what is dead before anybody uses it
+            return
         if context.is_disconnect or is_away(context.sqlalchemy_exception or context.original_exception):
             raise away(context.original_exception) from context.original_exception
 

@@ -140,6 +140,20 @@ def test_who_is_there_is_known_by_its_lock(database: Engine) -> None:
     assert executors(database) == []
 
 
+def test_what_a_cut_connection_holds_is_taken_back(database: Engine) -> None:
+    """The server may not know yet that the connection is dead: it holds the lock and the places."""
+    worker = Presence(database, "a", host="h", release="1")
+    assert worker.enter()
+    worker.take_places(2, 4)
+    cut, worker._connection = worker._connection, None
+    worker._again()
+    assert worker.places == {0, 1}
+    worker.leave()
+    assert cut is not None
+    cut.invalidate()
+    cut.close()
+
+
 def test_places_at_a_host_are_shared_out(database: Engine) -> None:
     """No two workers have the same; those of a worker that ends are free again."""
     one, other = (Presence(database, name, host="h", release="1") for name in ("a", "b"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -103,14 +104,17 @@ class HubEngine(FileEngine):
         events = [one for one in events if one["event"] != "trace.opened"]
         failed = await self._read(job, claim, record, events) if DOCUMENT_STEP not in record.steps else None
         if failed is not None:
-            return await self._after(job, claim, open_journal(record, self._into(job)), failed)
+            journal = open_journal(record, self._into(job), attempt=record.attempts + 1)
+            return await self._after(job, claim, journal, failed)
         # An agent that is not known here any more fails there, with the message that says so.
         agent = self._agents.get(claim.agent) or next(iter(self._agents.values()))
         flow = flow_of(job.name, events)
         arrived = self._away[flow] = anyio.Event()
         try:
             task = Task(tuple(events), agent, self._retry, include_text=self._include_text).to_json()
-            await anyio.to_thread.run_sync(self._cluster.submit, flow, task)
+            await anyio.to_thread.run_sync(
+                self._cluster.submit, flow, json.loads(storable(json.dumps(task, ensure_ascii=False)))
+            )
             log.info("job.submitted", job=job.name)
             await self._arrival(arrived)
             if not arrived.is_set():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ log = structlog.get_logger()
 HUB = "hub"
 _EXECUTOR_LOCKS, _PLACE_LOCKS = 7301, 7302
 _KEEP_SILENT_DAYS = 1
+_THIS_SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END_SESSION = """
+    SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
+    WHERE pid = CAST(:pid AS integer) AND backend_start = CAST(:backend_start AS timestamptz)
+"""
 # With three looks in a grace time: one grace time.
 _RESTS_AFTER_LOSS = 3
 
@@ -81,12 +87,18 @@ class Presence:
         self._host = host
         self._release = release
         self._connection: Connection | None = None
+        self._session: dict[str, object] = {"pid": None, "backend_start": None}
+        # Places are taken while the telling goes on, in another thread.
+        self._one_at_a_time = threading.RLock()
         self.places: frozenset[int] = frozenset()
 
     def enter(self) -> bool:
         """Take the lock and say who is there; return False where another process holds the same name."""
         with faults_of_storage():
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            # Behind a network that was cut, an earlier connection of ours may still stand at the server, with our lock.
+            connection.execute(text(_END_SESSION), self._session)
+            self._session = dict(connection.execute(text(_THIS_SESSION)).one()._mapping)
             if not _try_lock(connection, _EXECUTOR_LOCKS, self.executor):
                 connection.close()
                 return False
@@ -96,8 +108,8 @@ class Presence:
 
     def take_places(self, most: int, of: int) -> int:
         """Take up to so many of the host's places that no other worker holds; return how many these are."""
-        connection = self._held()
-        with faults_of_storage():
+        with self._one_at_a_time, faults_of_storage():
+            connection = self._held()
             for number in range(of):
                 if len(self.places) >= most:
                     break
@@ -155,20 +167,18 @@ class Presence:
             "release": self._release,
             "seen_at": func.clock_timestamp(),
         }
-        with faults_of_storage():
+        with self._one_at_a_time, faults_of_storage():
             statement = insert(_executors).values(values)
             self._held().execute(statement.on_conflict_do_update(index_elements=["executor"], set_=values))
 
     def _again(self) -> None:
-        wanted = self.places
-        if not self.enter():
-            raise Displaced(f"another process has the name {self.executor}", hint="start this one again")
-        self.places = frozenset()
-        for number in wanted:
-            if not _try_lock(self._held(), _PLACE_LOCKS, f"{self._host} {number}"):
-                raise Displaced(f"another worker took a place of {self._host}", hint="start this one again")
-            self.places |= {number}
-        self._tell()
+        with self._one_at_a_time:
+            if not self.enter():
+                raise Displaced(f"another process has the name {self.executor}", hint="start this one again")
+            with faults_of_storage():
+                for number in self.places:
+                    if not _try_lock(self._held(), _PLACE_LOCKS, f"{self._host} {number}"):
+                        raise Displaced(f"another worker took a place of {self._host}", hint="start this one again")
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -23,7 +23,7 @@ from pipeline.cluster.task import Task
 from pipeline.config import Settings
 from pipeline.document.reader import DocumentReader
 from pipeline.engine.seam import Body
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, StorageFault
 from pipeline.invoice.store import InvoiceStore
 from pipeline.llm.hosts import HostSettings, host_from, look_at
 from pipeline.llm.lm_studio import load_library
@@ -77,9 +77,16 @@ async def _be_there(settings: Settings, host: HostSettings, here: Presence, data
     async with DocumentReader(settings.reading) as reader, anyio.create_task_group() as tasks:
         invoices = InvoiceStore(database)
 
+        bodies: dict[str, Worker] = {}
+
         def body_for(task: Task) -> Body:
             assert model is not None  # no job is taken before there is one
-            return Worker(agents={task.agent.name: task.agent}, reader=reader, model=model, store=invoices)
+            agent = task.agent.model_dump_json()
+            if agent not in bodies:
+                # What it has learned of the model is kept; of settings that changed only the newest matter.
+                bodies.clear()
+                bodies[agent] = Worker(agents={task.agent.name: task.agent}, reader=reader, model=model, store=invoices)
+            return bodies[agent]
 
         station = Station(cluster, body_for)
 
@@ -105,12 +112,17 @@ async def _take_places(here: Presence, host: HostSettings, *, most: int) -> Host
         facts = await look_at(host)
         model = facts.pick(host.model)
         slots = host.slots if host.slots != "auto" else (model.slots if model else None) or _USUAL_SLOTS
-        taken = await anyio.to_thread.run_sync(here.take_places, most, slots) if facts.reachable else 0
+        reason = facts.error or "other workers hold all its slots"
+        taken = 0
+        if facts.reachable:
+            try:
+                taken = await anyio.to_thread.run_sync(here.take_places, most, slots)
+            except StorageFault as fault:
+                reason = fault.message
         if taken:
             log.info("worker.bound", address=facts.address, places=taken, slots=slots)
             return host.model_copy(update={"slots": taken})
         if not told:
-            reason = facts.error or "other workers hold all its slots"
             log.warning("worker.waits", address=facts.address, reason=reason, will="look again")
         told = True
         await anyio.sleep(_STANDBY_SECONDS)
