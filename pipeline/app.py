@@ -31,7 +31,7 @@ from pipeline.llm.lm_studio import load_library
 from pipeline.llm.pool import pool_from
 from pipeline.lock import DaemonNote, only_one
 from pipeline.outbox import DATABASE_NAME, JobFolder, Outbox
-from pipeline.postgres import open_postgres, require_postgres
+from pipeline.postgres import missing_extra, open_postgres, require_postgres
 from pipeline.requests import Requests
 from pipeline.service import Service
 from pipeline.worker import Worker
@@ -235,8 +235,10 @@ async def _parts_of_hub(
     one_shot: bool,
 ) -> AsyncIterator[_Parts]:
     """Give what a daemon needs whose sessions run on other machines."""
-    from pipeline.cluster.hub_parts import open_hub  # noqa: PLC0415 - loads an engine and a driver nobody else needs
-
+    try:
+        from pipeline.cluster.hub_parts import open_hub  # noqa: PLC0415 - loads what only clusters need
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
     assert folders.shared is not None
     require_postgres(folders.shared)
     if folders.store.is_empty():

@@ -212,7 +212,7 @@ class Outbox:
         folder = JobFolder(self.root / State.WORKING / claim.job)
         self._disk.make_folder(folder.path)
         trace = self.trace(folder)
-        trace.append(())
+        trace.append(())  # the line that names the format; the rest comes whole or not at all
         trace.append_whole(events)
         self._index.claimed(digest_of(claim.job), claim)
         return folder
