@@ -79,3 +79,22 @@ def test_each_round_of_a_job_is_a_workflow_of_its_own() -> None:
     assert flow_of("bill-123", []) == "bill-123"
     assert flow_of("bill-123", [opened, opened]) == "bill-123.2"
     assert job_of("bill-123.2") == job_of("bill-123") == "bill-123"
+
+
+def test_what_is_kept_out_of_traces_is_kept_out_of_those_that_come_back() -> None:
+    """Steps without what was asked and answered, notes without what was said; cost and order stay."""
+    from pipeline.cluster.hub import without_text  # noqa: PLC0415 - loads what only clusters need
+
+    step = event("model.replied", step="model-1", seconds=1, usage={}, request={"a": "x"}, output={"text": "x"})
+    assert without_text(step) == {
+        "at": step["at"],
+        "event": "model.replied",
+        "step": "model-1",
+        "seconds": 1,
+        "usage": {},
+        "withheld": True,
+    }
+    note = without_text(event("memory.added", attempt=1, type="user", content="x"))
+    assert (note["type"], note["withheld"], "content" in note) == ("user", True, False)
+    ended = event("job.finished", status="done")
+    assert without_text(ended) == ended

@@ -145,3 +145,21 @@ def test_reading_does_not_change_the_file(trace: Trace) -> None:
     torn = trace.path.read_bytes()
     assert len(list(read_events(trace.path))) == 2
     assert trace.path.read_bytes() == torn
+
+
+def test_events_are_added_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A crash in the middle leaves the trace as it was, and what was cut off is done again."""
+
+    class Crashing(Disk):
+        def _rename(self, source: Path, target: Path) -> None:  # noqa: ARG002 - the names of what it stands for
+            raise OSError("power cut")
+
+    path = tmp_path / "trace.jsonl"
+    Trace(path, Disk()).append([event("one.happened")])
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="power cut"):
+        Trace(path, Crashing()).append_whole([event("two.happened"), event("three.happened")])
+    assert path.read_bytes() == before
+    Trace(path, Disk()).append_whole([event("two.happened"), event("three.happened")])
+    names = [one["event"] for one in Trace(path, Disk()).events()]
+    assert names == ["trace.opened", "one.happened", "two.happened", "three.happened"]
