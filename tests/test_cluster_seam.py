@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def test_errors_of_both_libraries_mean_an_absent_database(tmp_path: Path) -> Non
 def test_an_outcome_travels_with_its_exact_amounts() -> None:
     """No digit passes through a float."""
     outcome = Outcome(State.REVIEW, kind="invoice", invoice={"total_amount": Decimal("1190.10")}, findings=({"a": 1},))
+    outcome = replace(outcome, parts=((1, 2), (3,)))
     assert outcome_from_text(outcome_to_text(outcome)) == outcome
     assert "1190.10" in outcome_to_text(outcome)
 

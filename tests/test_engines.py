@@ -61,6 +61,8 @@ class Body:
 
     async def __call__(self, job: Job, claim: Claim, steps: Journal) -> Outcome:
         await self.read(job, claim, steps)
+        if claim.name == "several.txt" and not claim.pages:
+            return Outcome(State.DONE, kind="other", parts=((1,), (2, 3)))
         await self._ask(claim, steps, "first")
 
         async def act(inner: Steps) -> JsonObject:
@@ -290,3 +292,12 @@ async def test_a_job_that_is_submitted_twice_runs_once(serve: Serve, outbox: Out
     await work(serve, body, job)
     assert (outbox.find(job.name).result() or {}) == kept
     assert body.done.count("a.txt third") == 1
+
+
+async def test_a_file_with_several_invoices_becomes_a_job_for_each(serve: Serve, outbox: Outbox) -> None:
+    """The parts are jobs like any other, and the result of the whole names them."""
+    await work(serve, Body(), claim(outbox, "several.txt"))
+    results = [result for job in outbox.jobs(State.DONE) if (result := job.result())]
+    (whole,) = (result for result in results if result["parts"])
+    assert sorted(result["part_of"]["pages"] for result in results if result["part_of"]) == [[1], [2, 3]]
+    assert {part["job"] for part in whole["parts"]} == {result["job"] for result in results if result["part_of"]}

@@ -164,6 +164,7 @@ class HubEngine(FileEngine):
             events.append(finished_event(outcome, attempt=fold(events).attempts))
         if not self._include_text:
             events = [without_text(one) for one in events]
+        await self._open_parts(job, claim, outcome)
         await anyio.to_thread.run_sync(self._outbox.trace(job).append_whole, events)
         await self._publish(job, claim, outcome)
         await self._mark(flow)

@@ -60,7 +60,8 @@ def outcome_to_text(outcome: Outcome) -> str:
 def outcome_from_text(text: str) -> Outcome:
     """Rebuild an outcome from `outcome_to_text`."""
     data = loads(text)
-    return Outcome(**{**data, "status": State(data["status"]), "findings": tuple(data["findings"])})
+    parts = tuple(map(tuple, data["parts"]))
+    return Outcome(**{**data, "status": State(data["status"]), "findings": tuple(data["findings"]), "parts": parts})
 
 
 def flow_of(job: str, events: Sequence[Event]) -> str:

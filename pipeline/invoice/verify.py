@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.splitting import split_document
 from pipeline.invoice.titles import invoice_signs
 
 _LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
@@ -80,7 +81,7 @@ def verify(raw: Mapping[str, Any], document: Document) -> Verified:
     known = {finding.field for finding in grounding.findings}
     checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
     found = doubts(grounding.table(), invoice, extraction.kind)
-    findings = with_hints([*grounding.findings, *found, *checked], index, invoice)
+    findings = with_hints([*grounding.findings, *_with_split(found, document), *checked], index, invoice)
     return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
 
 
@@ -93,6 +94,13 @@ def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) ->
     for path, value in corrections.items():
         _correct(merged, path, value)
     return merged
+
+
+def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:
+    """Add what the pages say of several invoices, unless it is known already."""
+    known = list(found)
+    codes = {finding.code for finding in known}
+    return [*known, *(one for one in split_document(document).findings() if one.code not in codes)]
 
 
 def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:
