@@ -551,3 +551,19 @@ async def test_a_pause_before_the_next_attempt_is_remembered_over_a_restart(outb
             await anyio.wait_all_tasks_blocked()
             engine.stop()
     assert body.calls == [job.name]
+
+
+async def test_a_job_that_is_opened_again_at_its_very_end_runs_again(outbox: Outbox) -> None:
+    """Its folder has moved, and its last run is not quite over: it must not lie in working/ until the next start."""
+    body = Body()
+
+    def open_again(progress: Progress) -> None:
+        if progress.state is State.DONE and len(body.calls) == 1:
+            again = outbox.reopen(progress.job, reason="test", fresh=True)
+            engine._room.acquire_nowait()
+            engine.submit(again)
+
+    engine = engine_over(outbox, body, observer=open_again)
+    await work(engine, claim(outbox))
+    only(outbox, State.DONE)
+    assert len(body.calls) == 2

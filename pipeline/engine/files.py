@@ -57,7 +57,7 @@ class FileEngine:
         self.host_lost: HostFault | StorageFault | None = None
         self.storage = Storage()
         self._started: dict[str, int] = {}
-        self._owned: set[str] = set()
+        self._owned: dict[str, anyio.Event] = {}
         self._room = anyio.Semaphore(concurrency, max_value=concurrency)
         self._stop = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -88,8 +88,13 @@ class FileEngine:
         """Start a job that lies in working/; its place was taken with `room`."""
         if self._tasks is None:
             raise RuntimeError("the engine does not serve")
-        if self._stop.is_set() or job.name in self._owned:
-            self._room.release()  # it lies in working/ and goes on at the next start, or goes on already
+        if self._stop.is_set():
+            self._room.release()  # it lies in working/ and goes on at the next start
+            return
+        if job.name in self._owned:
+            self._room.release()
+            self._unfinished += 1
+            self._tasks.start_soon(self._run_after, job, name=job.name)
             return
         self._own(job)
         self._tasks.start_soon(self._run, job, name=job.name)
@@ -117,13 +122,11 @@ class FileEngine:
             log.exception("job.left", job=job.name, hint="it goes on at the next start")
         finally:
             self._started.pop(job.name, None)
-            self._owned.discard(job.name)
+            self._owned.pop(job.name).set()
             self.storage.left(job.name)
             if held:
                 self._room.release()
-            self._unfinished -= 1
-            if not self._unfinished:
-                self._idle.set()
+            self._ended()
 
     async def _pause(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
@@ -223,13 +226,28 @@ class FileEngine:
             self._tasks.start_soon(self._run_in_turn, part, name=part.name)
 
     def _own(self, job: JobFolder) -> None:
-        self._owned.add(job.name)
+        self._owned[job.name] = anyio.Event()
         self._unfinished += 1
+
+    def _ended(self) -> None:
+        self._unfinished -= 1
+        if not self._unfinished:
+            self._idle.set()
 
     async def _run_in_turn(self, job: JobFolder) -> None:
         """Run a job that no place was taken for."""
         await self._room.acquire()
         await self._run(job)
+
+    async def _run_after(self, job: JobFolder) -> None:
+        """Run a job that was opened again before its last run had quite ended; one that went on already is left."""
+        while (owned := self._owned.get(job.name)) is not None:
+            await owned.wait()
+        if self._stop.is_set() or not job.path.is_dir():
+            self._ended()
+            return
+        self._owned[job.name] = anyio.Event()
+        await self._run_in_turn(job)
 
     async def _finish_again(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
         """Repeat what a crash cut off between the trace's last event and the rename."""
