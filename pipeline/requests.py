@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from pipeline.disk import Disk, names_in
 
 _FOLDER = ".requests"
-_FRESH, _RESUME = ".replay", ".resume"
+_FRESH, _RESUME, _CORRECT = ".replay", ".resume", ".correct"
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,15 @@ class ReplayRequest:
 
     job: str
     fresh: bool
+
+
+@dataclass(frozen=True)
+class CorrectionRequest:
+    """Ask for one job to be corrected; `asked` is what was left, as plain JSON, `name` that of the request itself."""
+
+    job: str
+    name: str
+    asked: dict[str, Any]
 
 
 class Requests:
@@ -38,6 +50,24 @@ class Requests:
             path = Path(name)
             if path.suffix in (_FRESH, _RESUME):
                 yield ReplayRequest(path.stem, fresh=path.suffix == _FRESH)
+
+    def leave_correction(self, job: str, key: str, asked: bytes) -> None:
+        """Leave a correction; the key tells those of one job apart and gives their order."""
+        self._disk.make_folder(self._folder)
+        self._disk.publish(self._folder / f"{job}.{key}{_CORRECT}", asked)
+
+    def corrections(self) -> Iterator[CorrectionRequest]:
+        """Yield the corrections that lie there, those of one job in the order in which they were asked for."""
+        for name in sorted(names_in(self._folder)):
+            path = self._folder / name
+            if path.suffix == _CORRECT and not name.startswith("."):
+                yield CorrectionRequest(
+                    name.partition(".")[0], name, json.loads(path.read_bytes(), parse_float=Decimal)
+                )
+
+    def correction_done(self, request: CorrectionRequest) -> None:
+        """Take a correction away that was made."""
+        self._disk.remove(self._folder / request.name)
 
     def done(self, request: ReplayRequest) -> None:
         """Take a request away."""

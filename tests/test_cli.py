@@ -180,6 +180,18 @@ def test_run_without_lm_studio_says_so_at_once(tmp_path: Path) -> None:
     assert "does not answer" in done.stderr
 
 
+def test_correct_puts_a_value_right_and_says_what_is_left(worked: Path, tmp_path: Path) -> None:
+    """A wrong value ends with 1 and the command that answers for it, which ends with 0; a slip ends with 2."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    slip = pipeline("correct", "kettenglueck", "totl_amount=1", place=tmp_path)
+    assert (slip.returncode, "fields like it: total_amount" in slip.stderr) == (2, True)
+    left = pipeline("correct", "kettenglueck", "due_date=2031-01-31", place=tmp_path)
+    assert (left.returncode, "--accept" in left.stdout) == (1, True)
+    done = pipeline("correct", "kettenglueck", "--accept", "--json", place=tmp_path)
+    assert (done.returncode, loads(done.stdout)["invoice"]["due_date"]) == (0, "2031-01-31")
+    assert "2031-01-31" in pipeline("export", place=tmp_path).stdout
+
+
 def test_replay_takes_a_failed_job_and_keeps_its_attempts(worked: Path, server: str) -> None:
     """`replay --failed` tries again live; the trace keeps the attempts before."""
     job = job_of(worked, "failed")

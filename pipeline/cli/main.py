@@ -174,6 +174,24 @@ def replay(
 
 
 @main.command()
+@click.argument("job")
+@click.argument("values", nargs=-1, metavar="[FIELD=VALUE]...")
+@with_settings
+@click.option("--accept", is_flag=True, help="Answer for what is left to look at, such as values no page shows.")
+@click.option("--json", "as_json", is_flag=True, help="Print the corrected result as JSON.")
+def correct(job: str, values: tuple[str, ...], settings: Settings, accept: bool, as_json: bool) -> None:
+    """Put right what was read wrongly in a JOB in done or review, check it again, and move it where it belongs.
+
+    FIELD is a path such as total_amount, vendor.name or line_items.0.total; an empty VALUE means nothing is known.
+    Amounts and dates are written as the document prints them, or as 1234.56 and 2026-01-31.
+    """
+    from pipeline.cli.amend import correct_job
+
+    command = partial(correct_job, settings, job, values, accept=accept, as_json=as_json)
+    sys.exit(_run(command, settings, quiet=True))
+
+
+@main.command()
 @with_settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(settings: Settings, as_json: bool) -> None:
