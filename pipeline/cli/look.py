@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -12,8 +10,6 @@ from rich.table import Table
 from pipeline.app import open_folders
 from pipeline.cli.tables import coloured, compact, facts_table, money, print_json, screen, what_to_look_at
 from pipeline.config import Settings
-from pipeline.errors import ConfigError
-from pipeline.export import as_csv, as_json, since_day
 from pipeline.job import STEP_EVENTS
 from pipeline.llm.hosts import HostSettings, look_at
 from pipeline.outbox import JobFolder
@@ -54,21 +50,6 @@ def show_job(settings: Settings, name: str, *, as_json: bool) -> None:
             print_json({"job": job.name, "state": job.state, "path": str(job.path), "result": result, "events": events})
             return
         _print_job(job, result, events)
-
-
-def export_invoices(settings: Settings, *, form: str, since: str | None, out: Path | None) -> None:
-    """Write the invoice database to a file, or to standard output."""
-    with open_folders(settings) as folders:
-        records = folders.store.rows(since_day(since))
-        text = as_csv(records) if form == "csv" else as_json(records)
-    if out is None:
-        sys.stdout.write(text)
-        return
-    try:
-        # The mark at the start tells spreadsheets that the text is UTF-8.
-        out.write_text(text, encoding="utf-8-sig" if form == "csv" else "utf-8", newline="")
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror}", hint="name another --out") from error
 
 
 async def _look_at(host: HostSettings) -> dict[str, Any]:

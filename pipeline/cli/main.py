@@ -203,15 +203,20 @@ def doctor(settings: Settings, as_json: bool) -> None:
 
 @main.command()
 @with_settings
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("--format", "form", type=click.Choice(["csv", "json", "xlsx"]), default="csv", show_default=True)
+@click.option("--lines", is_flag=True, help="One row for each invoice line; xlsx has them on a second sheet anyway.")
 @click.option("--since", help="Only invoices stored on this day (YYYY-MM-DD, UTC) or later.")
+@click.option(
+    "--status", type=click.Choice(["done", "review", "all"]), default="all", show_default=True, help="Only those."
+)
+@click.option("--locale", help="Separators of csv as spreadsheets there want them, such as de_DE.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; without it the screen.")
-def export(settings: Settings, form: str, since: str | None, out: Path | None) -> None:
+def export(settings: Settings, **options: Any) -> None:
     """Write the invoice database for a spreadsheet or an accounting program."""
-    from pipeline.cli.look import export_invoices
+    from pipeline.cli.hand_over import export_invoices
 
     _log_warnings(settings)
-    export_invoices(settings, form=form, since=since, out=out)
+    export_invoices(settings, **options)
 
 
 def _log_warnings(settings: Settings) -> None:
