@@ -121,7 +121,9 @@ def test_show_tells_the_story_and_the_evidence(worked: Path) -> None:
     done = pipeline("show", "kettenglueck", place=worked)
     assert done.returncode == 0
     assert "tool extract_invoice_data" in done.stdout
-    assert "invoice_number" in done.stdout
+    assert "where it says so" in done.stdout
+    (row,) = (line for line in done.stdout.splitlines() if "│ invoice_number" in line)
+    assert "p. 1: " in row
 
 
 def test_show_prints_json(worked: Path) -> None:
@@ -190,6 +192,11 @@ def test_correct_puts_a_value_right_and_says_what_is_left(worked: Path, tmp_path
     done = pipeline("correct", "kettenglueck", "--accept", "--json", place=tmp_path)
     assert (done.returncode, loads(done.stdout)["invoice"]["due_date"]) == (0, "2031-01-31")
     assert "2031-01-31" in pipeline("export", place=tmp_path).stdout
+    shown = pipeline("show", "kettenglueck", place=tmp_path).stdout
+    assert "accepted by" in shown
+    assert "→ 2031-01-31" in shown
+    (first, second) = loads(pipeline("show", "kettenglueck", "--json", place=tmp_path).stdout)["corrections"]
+    assert (first["changes"][0]["to"], [one["field"] for one in second["accepted"]]) == ("2031-01-31", ["due_date"])
 
 
 def test_replay_takes_a_failed_job_and_keeps_its_attempts(worked: Path, server: str) -> None:

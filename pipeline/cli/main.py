@@ -202,6 +202,21 @@ def doctor(settings: Settings, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@with_settings
+@click.option("--agent", help="Agent for all files; without it each job's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(folders: tuple[Path, ...], settings: Settings, agent: str | None, as_json: bool) -> None:
+    """Run corrected jobs, and the files of FOLDERS that lie beside their truth, once more; nothing is replaced.
+
+    Says field by field what this model and agent win and lose against the results on record.
+    """
+    from pipeline.cli.measure import run_bench
+
+    sys.exit(_run(partial(run_bench, settings, folders, agent=agent, as_json=as_json), settings, quiet=True))
+
+
+@main.command()
 @with_settings
 @click.option("--format", "form", type=click.Choice(["csv", "json", "xlsx"]), default="csv", show_default=True)
 @click.option("--lines", is_flag=True, help="One row for each invoice line; xlsx has them on a second sheet anyway.")
