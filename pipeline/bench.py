@@ -38,13 +38,17 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """Hold one file with its right values, the fields that count, and the result on record where there is one."""
+    """Hold one file with its right values, the fields that count, and the result on record where there is one.
+
+    Of a `whole` truth nothing is missing: a value that it does not have is wrong.
+    """
 
     name: str
     truth: Truth
     agent: str
     fields: tuple[str, ...]
     recorded: Result | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,10 @@ async def measure(settings: Settings, cases: Sequence[Case], *, observer: Observ
 
 def judge_case(case: Case, result: Result | None) -> CaseOutcome:
     """Hold a new result against the truth and against the one on record; a job that did not end counts as failed."""
-    new = {one.field: one for one in judge(case.truth, result or {}, case.fields)}
-    old = {one.field: one for one in judge(case.truth, case.recorded or {}, case.fields)} if case.recorded else {}
+    also = [*_values_of(result), *_values_of(case.recorded)] if case.whole else []
+    fields = dict.fromkeys((*case.fields, *also))
+    new = {one.field: one for one in judge(case.truth, result or {}, fields)}
+    old = {one.field: one for one in judge(case.truth, case.recorded or {}, fields)} if case.recorded else {}
     return CaseOutcome(
         name=case.name,
         status=result["status"] if result else State.FAILED.value,
@@ -172,6 +178,10 @@ def by_field(outcomes: Sequence[CaseOutcome]) -> Iterator[tuple[str, Mapping[Cha
     yield from counts.items()
 
 
+def _values_of(result: Result | None) -> list[str]:
+    return [path for path, value in leaves((result or {}).get("invoice") or {}) if value is not None]
+
+
 def _given(truth: Truth, folders: Folders, agent: str | None) -> Case:
     hidden = truth.hidden
     lines = [path for path in line_paths(truth) if f"line_items.{path.split('.')[-1]}" not in hidden]
@@ -200,7 +210,7 @@ def _corrected(job: JobFolder, agent: str | None) -> Case | None:
     values = {**(result["invoice"] or {}), KIND_PATH: result["kind"]}
     truth = Truth(source, "corrected", values)
     paths = tuple(path for path, value in leaves(values) if value is not None or result["invoice"])
-    return Case(job.name, truth, agent or result["agent"], paths, uncorrected(lines, result))
+    return Case(job.name, truth, agent or result["agent"], paths, uncorrected(lines, result), whole=True)
 
 
 async def _work_off(settings: Settings, cases: Sequence[Case], observer: Observer | None) -> list[Result | None]:
