@@ -18,7 +18,7 @@ from pipeline.config import Settings
 from pipeline.corrections import CorrectionsFile, uncorrected
 from pipeline.engine.files import Observer
 from pipeline.errors import ConfigError, JobNotFound, PipelineError
-from pipeline.invoice.paths import KIND_PATH, leaves
+from pipeline.invoice.paths import KIND_PATH, leaves, value_at
 from pipeline.job import FINISHED, State, content_digest
 from pipeline.outbox import JobFolder
 from pipeline.truths import Judged, Truth, apart_by_number, header_paths, judge, line_paths, load_truths
@@ -158,7 +158,7 @@ def totals_of(outcomes: Sequence[CaseOutcome]) -> Totals:
     changes = Counter(one.change.value for outcome in outcomes for one in outcome.fields)
     return Totals(
         files=len(outcomes),
-        states=Counter(one.status for one in outcomes),
+        states=dict(Counter(one.status for one in outcomes)),
         changes={change.value: changes[change.value] for change in Change},
         silent=sum(len(one.silent) for one in outcomes),
         model_calls=used("model_calls"),
@@ -185,7 +185,9 @@ def _values_of(result: Result | None) -> list[str]:
 def _given(truth: Truth, folders: Folders, agent: str | None) -> Case:
     hidden = truth.hidden
     lines = [path for path in line_paths(truth) if f"line_items.{path.split('.')[-1]}" not in hidden]
-    paths = [KIND_PATH, *(path for path in header_paths(truth) if path not in hidden), *lines]
+    # What such a truth leaves out is not known; it does not say that nothing is there.
+    header = [path for path in header_paths(truth) if path not in hidden and value_at(truth.values, path) is not None]
+    paths = [KIND_PATH, *header, *lines]
     name = agent or INVOICE_AGENT
     return Case(truth.path.name, truth, name, tuple(paths), _on_record(truth.path, folders, name))
 

@@ -102,7 +102,8 @@ class Corrector:
         return made
 
     async def _make(self, job: JobFolder, correction: Correction) -> None:
-        record, result = job.record(), job.result()
+        record = await anyio.to_thread.run_sync(job.record)
+        result = await anyio.to_thread.run_sync(job.result)
         if result is None or record.claim is None or job.state is State.FAILED:
             raise JobNotFound(f"{job.name} has no result to correct", hint=f"pipeline replay {job.name} makes one")
         document = await document_of(job, record, self._reader)
@@ -148,7 +149,7 @@ class CorrectedBody:
         lines = await anyio.to_thread.run_sync(CorrectionsFile(job.path).lines)
         if not lines or outcome.status is State.FAILED:
             return outcome
-        document = await document_of(job, job.record(), self._reader)
+        document = await document_of(job, await anyio.to_thread.run_sync(job.record), self._reader)
         said = dict(steps.state) if EXTRACTION in steps.state else _as_said(_as_result(outcome))
         basis = _Basis(job.name, document, said, datetime.fromisoformat(claim.received_at))
         try:

@@ -9,7 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from pipeline.disk import Disk, names_in
+
+log = structlog.get_logger()
 
 _FOLDER = ".requests"
 _FRESH, _RESUME, _CORRECT = ".replay", ".resume", ".correct"
@@ -60,10 +64,15 @@ class Requests:
         """Yield the corrections that lie there, those of one job in the order in which they were asked for."""
         for name in sorted(names_in(self._folder)):
             path = self._folder / name
-            if path.suffix == _CORRECT and not name.startswith("."):
-                yield CorrectionRequest(
-                    name.partition(".")[0], name, json.loads(path.read_bytes(), parse_float=Decimal)
-                )
+            if path.suffix != _CORRECT or name.startswith("."):
+                continue
+            try:
+                asked = json.loads(path.read_bytes(), parse_float=Decimal)
+                asked["key"], asked["values"]
+            except (ValueError, TypeError, KeyError):
+                log.warning("request.ignored", path=str(path), reason="it is no correction")
+                continue
+            yield CorrectionRequest(name.partition(".")[0], name, asked)
 
     def correction_done(self, request: CorrectionRequest) -> None:
         """Take a correction away that was made."""

@@ -192,6 +192,21 @@ async def test_a_replay_keeps_what_a_person_said(settings: Settings, stand_in: S
     assert stored(settings) == [("done", "LW-2041", "130")]
 
 
+async def test_a_correction_that_finds_no_place_any_more_is_told(settings: Settings, stand_in: StandInServer) -> None:
+    """A replay that reads fewer lines than were corrected ends in review instead of dropping the correction."""
+    await correct(settings, "date=2025-04-03", "line_items.0.description=Lamp repair", "line_items.1.total=1")
+    (path,) = settings.folders.outbox.glob("*/*/corrections.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["changes"] = [one for one in lines[0]["changes"] if one["field"] != "line_items.0.description"]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    await replay_jobs(with_model(settings, stand_in), Selection(("lamp",)), verb="live", as_json=True)
+    status, result = outcome(settings)
+    assert status == "review"
+    assert [one["field"] for one in result["findings"] if one["code"] == "correction_not_applied"] == [
+        "line_items.1.total"
+    ]
+
+
 async def test_the_record_is_held_against_what_the_session_came_to(settings: Settings, stand_in: StandInServer) -> None:
     """`replay --recorded` gives the uncorrected result again, before and after a live replay."""
     await correct(settings, "date=2025-04-03", "total_amount=130", accept=True)

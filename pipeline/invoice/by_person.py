@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -63,7 +64,11 @@ def lay_over(
             continue
         own = [each for each in said if each.field == one.field and each.code != CORRECTED]
         said = [each for each in said if each not in own]
-        data = with_value(data, one.field, one.value)
+        try:
+            data = with_value(data, one.field, one.value)
+        except ValueError as problem:  # a later reading has fewer lines than the one that was corrected
+            said.append(error("correction_not_applied", one.field, str(problem)))
+            continue
         kept.pop(one.field, None)
         place = look(one) if one.value is not None else None
         if place is not None:
@@ -78,7 +83,8 @@ def claims_with(raw: Mapping[str, Any], values: Iterable[PersonsValue]) -> dict[
     claims = dict(raw)
     for one in values:
         # Lists of models are tuples; what is changed here is plain JSON.
-        claims = with_value(_lists(claims), one.field, one.value)
+        with suppress(ValueError):  # `lay_over` tells of it
+            claims = with_value(_lists(claims), one.field, one.value)
     return claims
 
 
