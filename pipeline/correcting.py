@@ -6,7 +6,7 @@ below is done again, by this process or by the next one that holds the outbox. E
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -47,7 +47,6 @@ from pipeline.worker import verified_outcome
 log = structlog.get_logger()
 
 _LOWERED = "info"
-Read = Callable[[JobFolder, Claim], Awaitable[Document]]
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,8 @@ class Corrector:
                 made.append(job.name)
             except (JobNotFound, TraceDamaged, DocumentError) as error:
                 log.error("correction.refused", job=request.job, reason=error.message, hint=error.hint)
+            except ValueError as error:  # values that no field can hold: not left by this release's command
+                log.error("correction.refused", job=request.job, reason=type(error).__name__, hint="correct it again")
             await anyio.to_thread.run_sync(self._requests.correction_done, request)
         return made
 

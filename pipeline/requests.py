@@ -68,7 +68,7 @@ class Requests:
                 continue
             try:
                 asked = json.loads(path.read_bytes(), parse_float=Decimal)
-                asked["key"], asked["values"]
+                asked["key"], asked["at"], asked["by"], asked["values"], asked["accept"]
             except (ValueError, TypeError, KeyError):
                 log.warning("request.ignored", path=str(path), reason="it is no correction")
                 continue

@@ -289,6 +289,21 @@ async def test_a_running_daemon_makes_the_correction(settings: Settings) -> None
     assert not list(Requests(settings.folders.outbox, Disk()).corrections())
 
 
+async def test_a_request_that_makes_no_sense_is_refused_and_the_next_one_made(settings: Settings) -> None:
+    """Values that no field can hold do not stop the daemon, and do not stay in the way."""
+    with open_folders(settings) as folders:
+        requests = Requests(settings.folders.outbox, Disk())
+        (job,) = folders.outbox.all_jobs()
+        async with DocumentReader(settings.reading) as reader:
+            corrector = Corrector(folders.outbox, folders.store, Disk(), reader)
+            corrector.ask(job.name, Correction("1", "2026-01-01T00:00:00.000Z", "a", {"date": "never"}))
+            corrector.ask("gone-0123456789ab", Correction("2", "2026-01-01T00:00:00.000Z", "a", {}))
+            corrector.ask(job.name, Correction("3", "2026-01-01T00:00:00.000Z", "a", {"date": "2025-04-03"}))
+            assert await corrector.make_all() == [job.name]
+        assert list(requests.corrections()) == []
+    assert outcome(settings)[0] == "done"
+
+
 def test_a_damaged_record_of_corrections_is_told_and_a_torn_end_is_cut(tmp_path: Path) -> None:
     """A line that nothing of ours looks like is an error; half a last line is what a power cut leaves."""
     file = CorrectionsFile(tmp_path)

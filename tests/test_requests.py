@@ -47,7 +47,8 @@ def test_corrections_come_in_the_order_in_which_they_were_asked_for(tmp_path: Pa
     """They are no requests to replay, and what is none of ours is passed over."""
     requests = Requests(tmp_path, Disk())
     for key in ("2026-b", "2026-a"):
-        requests.leave_correction("lamp-0123456789ab", key, json.dumps({"key": key, "values": {}}).encode())
+        asked = {"key": key, "at": "", "by": "", "values": {}, "accept": False}
+        requests.leave_correction("lamp-0123456789ab", key, json.dumps(asked).encode())
     (tmp_path / ".requests" / "lamp-0123456789ab.x.correct").write_text("[]")
     first, second = requests.corrections()
     assert (first.job, first.asked["key"], second.asked["key"]) == ("lamp-0123456789ab", "2026-a", "2026-b")
