@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ConfigError
 from pipeline.invoice.paths import same, value_at
 
 HEADER = (
@@ -64,7 +65,10 @@ class Judged:
 
 
 def load_truths(folder: Path) -> list[Truth]:
-    """Read a folder with one truth beside each file, or with one `truth.json` for all."""
+    """Read a folder with one truth beside each file, or with one `truth.json` for all.
+
+    Raises ConfigError that names the file whose truth cannot be read.
+    """
     listing = folder / "truth.json"
     if listing.exists():
         rows = json.loads(listing.read_text(encoding="utf-8")).items()
@@ -73,7 +77,7 @@ def load_truths(folder: Path) -> list[Truth]:
     for path in sorted(folder.glob("*.json")):
         source = next((each for each in sorted(folder.glob(f"{path.stem}.*")) if each.suffix != ".json"), None)
         if source is not None:
-            found.append(_beside(source, json.loads(path.read_text(encoding="utf-8"))))
+            found.append(_read(path, source))
     return found
 
 
@@ -111,6 +115,14 @@ def apart_by_number(truths: Iterable[Truth]) -> list[list[Truth]]:
             groups.append(group)
         group[number] = truth
     return [list(group.values()) for group in groups]
+
+
+def _read(path: Path, source: Path) -> Truth:
+    try:
+        return _beside(source, json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = "it needs issue_date and total_amount as texts, such as 2026-01-31 and 120.00"
+        raise ConfigError(f"{path} is no truth of {source.name}: {type(error).__name__} {error}", hint=hint) from error
 
 
 def _listed(path: Path, row: Mapping[str, Any]) -> Truth:

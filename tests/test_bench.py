@@ -121,5 +121,9 @@ def test_nothing_to_measure_against_is_a_clear_error(settings: Settings, tmp_pat
     assert "pipeline correct" in refused.value.hint
     with pytest.raises(ConfigError, match="holds no file"):
         find_cases(settings, [tmp_path], agent=None)
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    (tmp_path / "a.json").write_text('{"total": 1}')
+    with pytest.raises(ConfigError, match=r"a\.json is no truth of a\.pdf"):
+        find_cases(settings, [tmp_path], agent=None)
     with pytest.raises(ConfigError, match="no agent"):
         find_cases(settings, [], agent="nobody")
