@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from pipeline.agents import AgentSettings, load_agents
 from pipeline.config import Settings, config_folder
+from pipeline.correcting import CorrectedBody, Corrector
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.engine.files import Body, FileEngine, Observer
@@ -159,7 +160,8 @@ async def open_app(
         model = pool_from(llm, on_change=_teller(note))
         async with DocumentReader(settings.reading) as reader:
             worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
-            engine = new_engine(settings, folders, worker, observer=observer, one_shot=one_shot)
+            body = CorrectedBody(worker, folders.store, folders.disk, reader)
+            engine = new_engine(settings, folders, body, observer=observer, one_shot=one_shot)
             service = Service(
                 folders.inbox,
                 folders.outbox,
@@ -170,6 +172,7 @@ async def open_app(
                 settings=settings.intake,
                 grace_seconds=settings.daemon.grace_seconds,
                 requests=Requests(folders.outbox.root, folders.disk),
+                corrector=Corrector(folders.outbox, folders.store, folders.disk, reader),
                 beside=(model.attend,),
             )
             try:

@@ -226,6 +226,15 @@ class Outbox:
         self._disk.publish(job.result_path, result)
         return self.settle(job, state)
 
+    def amend(self, job: JobFolder, state: State, result: bytes, *, finished_at: str) -> JobFolder:
+        """Put a new result in the place of a finished job's, and move the job where it belongs now."""
+        self._disk.publish(job.result_path, result)
+        target = JobFolder(self.root / state / job.name)
+        if target.path != job.path:
+            self._move(job, target)
+        self._index.finished(job.name, status=state, finished_at=finished_at)
+        return target
+
     def settle(self, job: JobFolder, state: State) -> JobFolder:
         """Move a job whose result is written into the state's folder and note it in the index."""
         target = JobFolder(self.root / state / job.name)

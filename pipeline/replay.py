@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from pipeline.corrections import CorrectionsFile, uncorrected
 from pipeline.engine.files import Body
 from pipeline.errors import JobNotFound, ReplayDiverged
 from pipeline.job import DOCUMENT_STEP, STEP_EVENTS, Claim, JobRecord
@@ -49,11 +50,15 @@ class Recorded:
 
 
 async def replay_recorded(job: JobFolder, body: Body) -> Recorded:
-    """Run the job's session over its record, without any model, and compare with the result that lies there."""
+    """Run the job's session over its record, without any model, and compare with the result that lies there.
+
+    What persons corrected since is no part of the record: compared is what the session came to by itself.
+    """
     record, claim = _record(job)
     result = job.result()
     if result is None:
         return Recorded(job.name, same=False, divergence="there is no result to compare with: the job is not finished")
+    result = uncorrected(CorrectionsFile(job.path).lines(), result)
     if record.finished and record.finished.get("error"):
         same = result["status"] == "failed"
         return Recorded(

@@ -252,12 +252,21 @@ class InvoiceStore:
                 return _repeated(connection, own.invoice_id, record)
             current = _find(connection, record)
             if own is not None and (current is None or current.id != own.invoice_id):
-                current = _moved(connection, own.invoice_id, current, record)
+                kept = _let_go(connection, own.invoice_id, job=job, at=at, keep=current is None)
+                current = current or kept
             stored = _put(connection, current, record, invoice)
             connection.execute(delete(_jobs).where(_jobs.c.job == job))
             values = {"job": job, "invoice_id": stored.record_id, "content_hash": record["content_hash"]}
             connection.execute(insert(_jobs).values(**values))
             return stored
+
+    def forget(self, job: str, *, at: datetime.datetime) -> None:
+        """Take back what the job stored: it turned out to be no invoice. What another job had stored there returns."""
+        with self._engine.begin() as connection:
+            own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
+            if own is not None:
+                _let_go(connection, own.invoice_id, job=job, at=at, keep=False)
+                connection.execute(delete(_jobs).where(_jobs.c.job == job))
 
     def rows(self, since: datetime.datetime | None = None) -> Iterator[StoredInvoice]:
         """Yield the current version of every record stored at or after a time, oldest record first."""
@@ -273,8 +282,8 @@ class InvoiceStore:
                 return
             last = page[-1].id
 
-    def history_of(self, invoice: Invoice, *, not_job: str) -> VendorHistory:
-        """Return what other jobs stored of the same vendor, latest first.
+    def history_of(self, invoice: Invoice, *, not_job: str, before: datetime.datetime | None = None) -> VendorHistory:
+        """Return what other jobs stored of the same vendor, latest first; with `before` only what came earlier.
 
         A vendor is the same by its VAT number or by its name: an invoice with a known name and a new number, or the
         other way round, is what the history is asked for. Credit notes and jobs of a record's earlier versions count.
@@ -287,6 +296,7 @@ class InvoiceStore:
         ids = [row.id for row in current]
         earlier = self._read(select(_versions).where(_versions.c.invoice_id.in_(ids)).order_by(_versions.c.version))
         rows = sorted([*current, *earlier], key=lambda row: row.stored_at, reverse=True)
+        rows = [row for row in rows if before is None or row.stored_at < before]
         past = {row.job: PastInvoice(row.job, Invoice.from_json(loads(row.content))) for row in reversed(rows)}
         return VendorHistory(tuple(one for one in reversed(past.values()) if one.job != not_job))
 
@@ -368,29 +378,27 @@ def _repeated(connection: Connection, record_id: int, record: dict[str, Any]) ->
     return Stored(record_id, Outcome.UNCHANGED)
 
 
-def _moved(connection: Connection, old_id: int, target: Row[Any] | None, record: dict[str, Any]) -> Row[Any] | None:
-    """Let go of the record that a job made before it read another vendor or number, and return where to store now.
+def _let_go(connection: Connection, old_id: int, *, job: str, at: datetime.datetime, keep: bool) -> Row[Any] | None:
+    """Let go of the record that a job made before it read another vendor or number; return it where it is to be kept.
 
-    If only this job ever wrote the old record, it is the same document, read better: the record moves. If another
-    job wrote it before, that job's version comes back and this one goes elsewhere.
+    If only this job ever wrote the record, it is the same document, read better: with `keep` the record moves. If
+    another job wrote it before, that job's version comes back and this one goes elsewhere.
     """
     old = connection.execute(select(_invoices).where(_invoices.c.id == old_id)).one()
-    if old.job != record["job"]:
-        return target
-    others = (_versions.c.invoice_id == old_id) & (_versions.c.job != record["job"])
+    if old.job != job:
+        return None
+    others = (_versions.c.invoice_id == old_id) & (_versions.c.job != job)
     before = connection.execute(select(_versions).where(others).order_by(_versions.c.version.desc())).first()
     if before is not None:
         _keep_version(connection, old)
         invoice = Invoice.from_json(loads(before.content))
-        restored = _record(
-            invoice, kind=Kind(before.kind), job=before.job, status=before.status, at=record["stored_at"]
-        )
+        restored = _record(invoice, kind=Kind(before.kind), job=before.job, status=before.status, at=at)
         _write(connection, old.id, old.version + 1, restored, invoice)
-        return target
-    if target is None:
+        return None
+    if keep:
         return old
     connection.execute(delete(_invoices).where(_invoices.c.id == old_id))
-    return target
+    return None
 
 
 def _put(connection: Connection, current: Row[Any] | None, record: dict[str, Any], invoice: Invoice) -> Stored:

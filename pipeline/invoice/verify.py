@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.document.model import Document
+from pipeline.invoice.by_person import CORRECTED, PersonsValue, claims_with, lay_over, printed_place
 from pipeline.invoice.checks import check, error, sort_findings
 from pipeline.invoice.doubts import doubts
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.paths import KIND_PATH
 from pipeline.invoice.splitting import split_document
 from pipeline.invoice.titles import invoice_signs
 
@@ -59,12 +61,18 @@ class UnknownField(ValueError):
     """A correction names a field that invoices do not have; the message is meant for the model that made it."""
 
 
-def verify(raw: Mapping[str, Any], document: Document) -> Verified:
-    """Return the values of `raw` that the document shows, where it shows them, and what is wrong with the rest."""
+def verify(raw: Mapping[str, Any], document: Document, *, by_person: Sequence[PersonsValue] = ()) -> Verified:
+    """Return the values of `raw` that the document shows, where it shows them, and what is wrong with the rest.
+
+    Values that a person gave stand in the result even where the document does not show them, which is then told.
+    """
     extraction = Extraction.model_validate(dict(raw))
+    if by_person:
+        extraction = Extraction.model_validate(claims_with(extraction.model_dump(), by_person))
     index = index_of(document)
     if extraction.kind is Kind.OTHER:
-        return Verified(Kind.OTHER, findings=_missed_invoice(index))
+        said = lay_over(Invoice(), {}, _missed_invoice(index), values=_of_kind(by_person), look=printed_place(index))
+        return Verified(Kind.OTHER, findings=said.findings)
     grounding = Grounding(index, extraction.kind)
     currency = grounding.currency(extraction.currency)
     invoice = Invoice(
@@ -78,11 +86,14 @@ def verify(raw: Mapping[str, Any], document: Document) -> Verified:
         buyer=grounding.party("buyer", extraction.buyer),
         line_items=grounding.lines(extraction.line_items),
     )
-    known = {finding.field for finding in grounding.findings}
-    checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
-    found = doubts(grounding.table(), invoice, extraction.kind)
-    findings = with_hints([*grounding.findings, *_with_split(found, document), *checked], index, invoice)
-    return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
+    laid = lay_over(invoice, grounding.evidence, grounding.findings, values=by_person, look=printed_place(index))
+    known = {finding.field for finding in laid.findings if finding.code != CORRECTED}
+    checked = [
+        f for f in check(laid.invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)
+    ]
+    found = doubts(grounding.table(), laid.invoice, extraction.kind)
+    findings = with_hints([*laid.findings, *_with_split(found, document), *checked], index, laid.invoice)
+    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(findings))
 
 
 def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +105,10 @@ def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) ->
     for path, value in corrections.items():
         _correct(merged, path, value)
     return merged
+
+
+def _of_kind(by_person: Sequence[PersonsValue]) -> list[PersonsValue]:
+    return [one for one in by_person if one.field == KIND_PATH]
 
 
 def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:
