@@ -42,6 +42,8 @@ class PageReason(StrEnum):
     NO_TEXT = "no_text"
     UNMAPPED = "unmapped"
     INCOMPLETE = "incomplete"
+    # Text that nobody can see was taken out: no other reader may bring it back.
+    HIDDEN = "hidden"
     MISSING = "missing"
 
 
