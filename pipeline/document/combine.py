@@ -40,12 +40,12 @@ def combined(first: Document, second: Document | None, *, settings: ReadingSetti
 def recovered(second: Document, *, settings: ReadingSettings) -> Document:
     """Return a document that only the second reader can open; `DocumentError` where it has no text."""
     pages = tuple(_taken(page, PageReason.DAMAGED) for page in second.pages)
-    notice = Notice("The file is damaged; what could still be read of it may not be all.", gap=True)
-    return combined(replace(second, pages=pages, notices=(notice,)), None, settings=settings)
+    return combined(replace(second, pages=pages), None, settings=settings)
 
 
 # Below this share of the other reader's words a text counts as incomplete.
 _COMPLETE = 0.9
+_NOT_ALL = frozenset({PageReason.DAMAGED, PageReason.INCOMPLETE})
 _SPACES = re.compile(r"\s+")
 
 
@@ -61,7 +61,11 @@ def _better(page: Page, other: Page | None) -> Page:
     if doubt == PageReason.HIDDEN or seen >= _COMPLETE:
         return replace(page, width=other.width, height=other.height, words=words)
     # With next to nothing in common it is another page: broken page trees are counted in more than one way.
-    return page if seen < 1 - _COMPLETE else _taken(other, PageReason.INCOMPLETE)
+    if seen < 1 - _COMPLETE:
+        return page
+    if _letters(other.words) > visible_characters(max(page.text, page.plain, key=visible_characters)):
+        return _taken(other, PageReason.INCOMPLETE)
+    return replace(page, reason=PageReason.INCOMPLETE, width=other.width, height=other.height, words=words)
 
 
 def _taken(other: Page, reason: PageReason | str) -> Page:
@@ -92,6 +96,9 @@ def _dense(text: str) -> str:
 
 def _notices(page: Page) -> Iterator[Notice]:
     if page.text.strip():
+        if page.reason in _NOT_ALL:
+            # A reader goes as far as the damage, and does not say how much it left out.
+            yield Notice(f"Page {page.number} is damaged; what could be read of it may not be all.", gap=True)
         if page.reason == PageReason.UNMAPPED and doubt_of(page.text):
             yield Notice(f"The letters of page {page.number} make no words; the file may not say what they mean.")
     elif page.reason == PageReason.DAMAGED:
