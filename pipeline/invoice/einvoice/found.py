@@ -39,7 +39,7 @@ def find_einvoice(document: Document, *, by_person: Sequence[PersonsValue] = ())
     own_page = "pdf" not in document.media_type
     comparison = Comparison({}) if own_page else compare(einvoice, document)
     findings = [*unread, *_differences(einvoice, einvoices), *einvoice.findings, *comparison.findings]
-    evidence = page_evidence(einvoice, comparison.pages)
+    evidence = page_evidence(einvoice, comparison.shown)
     look = _on_page(einvoice, document, by_person)
     laid = lay_over(einvoice.invoice, evidence, findings, values=by_person, look=look)
     kind = next((Kind(one.value) for one in by_person if one.field == KIND_PATH), einvoice.kind)
