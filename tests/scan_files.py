@@ -1,0 +1,51 @@
+"""Scans made from PDFs: pages as pictures, as clean, noisy, slanted or turned as a test wants them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pypdfium2
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Scanning:
+    """Say how a page went through the scanner: degrees to the left, noise in grey levels, JPEG quality."""
+
+    dpi: int = 200
+    grey: bool = True
+    noise: float = 0
+    jpeg_quality: int = 90
+    slant: float = 0
+    turn: int = 0
+
+
+def scan_pages(pdf: bytes, how: Scanning, *, most: int = 50) -> list[Image.Image]:
+    """Return the pages of a PDF as pictures."""
+    with pypdfium2.PdfDocument(pdf) as document:
+        pages = [page.render(scale=how.dpi / 72).to_pil() for page, _ in zip(document, range(most), strict=False)]
+    return [_scanned(page, how, seed) for seed, page in enumerate(pages)]
+
+
+def picture_pdf(pages: Iterable[Image.Image], dpi: int) -> bytes:
+    """Return a PDF that holds nothing but pictures."""
+    first, *others = pages
+    target = io.BytesIO()
+    first.save(target, "PDF", resolution=dpi, save_all=True, append_images=others)
+    return target.getvalue()
+
+
+def _scanned(page: Image.Image, how: Scanning, seed: int) -> Image.Image:
+    picture = page.convert("L" if how.grey else "RGB")
+    if how.slant:
+        picture = picture.rotate(how.slant, resample=Image.Resampling.BICUBIC, fillcolor=255 if how.grey else "white")
+    if how.noise:
+        grain = np.random.default_rng(seed).normal(0, how.noise, np.asarray(picture).shape)
+        picture = Image.fromarray((np.asarray(picture) + grain).clip(0, 255).astype("uint8"))
+    picture = picture.rotate(how.turn, expand=True)
+    target = io.BytesIO()
+    picture.save(target, "JPEG", quality=how.jpeg_quality)
+    return Image.open(target)
