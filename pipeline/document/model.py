@@ -4,7 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Box(NamedTuple):
+    """Hold where something stands on a page, in PDF points (1/72 inch) from the top left of the page as it is seen."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def around(self, other: Box) -> Box:
+        """Return the smallest box around both."""
+        return Box(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
+
+class Word(NamedTuple):
+    """Hold what stands between two blanks, and where; the numbers of its box are rounded to a tenth of a point."""
+
+    text: str
+    box: Box
 
 
 @dataclass(frozen=True)
@@ -13,11 +38,28 @@ class Page:
 
     `text` keeps rows and columns where the format has them and is what a model is shown; `plain` is the same page in
     reading order where that differs (long names stay together), else empty. Values are looked for in both.
+    `reader` names what read the page, `reason` why that was not the first choice. `words` are those whose place on
+    the page is known, none in formats without places; `width` and `height` are in points, 0 where they are not known.
     """
 
     number: int
     text: str
     plain: str = ""
+    reader: str = ""
+    reason: str = ""
+    width: float = 0
+    height: float = 0
+    words: tuple[Word, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the page as plain JSON, a word as a list of its text and the four numbers of its box."""
+        return {**vars(self), "words": [[word.text, *word.box] for word in self.words]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Page:
+        """Rebuild a page from `to_json`, also from a trace of a release that knew no words."""
+        words = tuple(Word(text, Box(*box)) for text, *box in data.get("words", ()))
+        return cls(**{**data, "words": words})
 
 
 @dataclass(frozen=True)
@@ -61,12 +103,17 @@ class Document:
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON for the trace."""
-        return asdict(self)
+        return {
+            **vars(self),
+            "pages": [page.to_json() for page in self.pages],
+            "notices": [asdict(notice) for notice in self.notices],
+            "attachments": [asdict(attachment) for attachment in self.attachments],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Document:
         """Rebuild a document from `to_json`."""
-        pages = tuple(Page(**page) for page in data["pages"])
+        pages = tuple(Page.from_json(page) for page in data["pages"])
         notices = tuple(Notice(**notice) for notice in data["notices"])
         attachments = tuple(Attachment(**attachment) for attachment in data.get("attachments", ()))
         return cls(**{**data, "pages": pages, "notices": notices, "attachments": attachments})
