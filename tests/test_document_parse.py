@@ -16,6 +16,7 @@ from odd_files import (
     with_content,
 )
 
+from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Document, Notice
 from pipeline.document.parse import parse_file
@@ -26,7 +27,7 @@ PDF = make_pdf()
 
 
 def parse(path: Path, settings: ReadingSettings = SETTINGS) -> Document:
-    return parse_file(path, name=path.name, settings=settings)
+    return combined(parse_file(path, name=path.name, settings=settings), None, settings=settings)
 
 
 def refused(path: Path, settings: ReadingSettings = SETTINGS) -> DocumentError:

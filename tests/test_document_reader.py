@@ -10,13 +10,16 @@ import anyio
 import pytest
 from odd_files import LINES, make_pdf, save, with_content
 
+from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Document
 from pipeline.document.parse import parse_file
 from pipeline.document.process import ReaderExit, ReaderProcess
 from pipeline.document.reader import DocumentReader
+from pipeline.document.second import parse_again
 from pipeline.errors import DocumentError
 
+ODD = "Überweisung — naïve “quotes” \\ 1"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses fifos and Linux' own ways to watch processes")
 
 
@@ -41,11 +44,12 @@ async def refused(reader: DocumentReader, path: Path) -> DocumentError:
 
 
 async def test_a_document_comes_back_as_it_was_read(tmp_path: Path) -> None:
-    """The way through a process changes nothing, and the name is the one that was asked for."""
-    path = save(tmp_path, "source.pdf", make_pdf(LINES, ("Überweisung — naïve “quotes” \\ 1",)))
+    """The way through processes changes nothing, and the name is the one that was asked for."""
+    path, name, settings = save(tmp_path, "source.pdf", make_pdf(LINES, (ODD,))), "März 2026.pdf", ReadingSettings()
     async with DocumentReader() as reader:
-        document = await reader.read(path, name="März 2026.pdf")
-    assert document == parse_file(path, name="März 2026.pdf", settings=ReadingSettings())
+        document = await reader.read(path, name=name)
+    first, second = (parse(path, name=name, settings=settings) for parse in (parse_file, parse_again))
+    assert document == combined(first, second, settings=settings)
 
 
 async def test_an_error_comes_back_whole(tmp_path: Path) -> None:
@@ -172,6 +176,7 @@ import sys
 sys.path[:] = {path!r}
 import anyio
 from pathlib import Path
+from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.process import ReaderExit, ReaderProcess
 

@@ -10,15 +10,21 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from pipeline.document.limits import OUT_OF_MEMORY_EXIT, ReadingSettings, limit_cpu, limit_memory
-from pipeline.document.parse import parse_file
+from pipeline.document.model import Document
 from pipeline.document.refusal import Reason, refusal
 from pipeline.errors import DocumentError
 
 
-def main(settings_json: str) -> None:
+class Parse(Protocol):
+    """Read the file at a path, or raise `DocumentError`."""
+
+    def __call__(self, path: Path, *, name: str, settings: ReadingSettings) -> Document: ...
+
+
+def main(settings_json: str, parse: Parse) -> None:
     """Serve requests until stdin ends, which it does when the parent process is gone, however it went."""
     # A terminal's Ctrl-C and a service manager's stop go to every process; the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -32,7 +38,7 @@ def main(settings_json: str) -> None:
         request = requests.get()
         limit_cpu(settings.cpu_seconds)
         try:
-            _send(replies, _answer(request, settings))
+            _send(replies, _answer(request, parse, settings))
         except MemoryError:
             os._exit(OUT_OF_MEMORY_EXIT)
 
@@ -57,10 +63,10 @@ def _listen() -> queue.SimpleQueue[dict[str, Any]]:
     return requests
 
 
-def _answer(request: dict[str, Any], settings: ReadingSettings) -> dict[str, Any]:
+def _answer(request: dict[str, Any], parse: Parse, settings: ReadingSettings) -> dict[str, Any]:
     name = request["name"]
     try:
-        return {"document": parse_file(Path(request["path"]), name=name, settings=settings).to_json()}
+        return {"document": parse(Path(request["path"]), name=name, settings=settings).to_json()}
     except DocumentError as error:
         return {"error": _error_json(error)}
     except MemoryError:

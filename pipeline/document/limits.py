@@ -25,7 +25,7 @@ class ReadingSettings(BaseModel, frozen=True, extra="forbid"):
         default=200_000, gt=0, description="most characters of text in a document, all pages together"
     )
     max_words_per_page: int = Field(
-        default=5_000, ge=0, description="most words of a PDF page whose places are kept; 0 keeps none"
+        default=2_000, ge=0, description="most words of a PDF page whose places are kept; 0 keeps none"
     )
     min_pdf_characters: int = Field(
         default=60,

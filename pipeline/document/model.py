@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
+
+PDF_TYPE = "application/pdf"
 
 
 class Box(NamedTuple):
@@ -32,21 +35,31 @@ class Word(NamedTuple):
     box: Box
 
 
+class PageReason(StrEnum):
+    """Say why a page was not left to the first reader, or what is wrong with it where no other could do better."""
+
+    DAMAGED = "damaged"
+    NO_TEXT = "no_text"
+    UNMAPPED = "unmapped"
+    INCOMPLETE = "incomplete"
+    MISSING = "missing"
+
+
 @dataclass(frozen=True)
 class Page:
     """Hold one page, counted from 1.
 
     `text` keeps rows and columns where the format has them and is what a model is shown; `plain` is the same page in
     reading order where that differs (long names stay together), else empty. Values are looked for in both.
-    `reader` names what read the page, `reason` why that was not the first choice. `words` are those whose place on
-    the page is known, none in formats without places; `width` and `height` are in points, 0 where they are not known.
+    `reader` names what read the page, empty where nothing had to; `reason` is empty for a page without doubts. `words`
+    are those whose place is known, none in formats without places; `width` and `height` are in points, 0 if unknown.
     """
 
     number: int
     text: str
     plain: str = ""
     reader: str = ""
-    reason: str = ""
+    reason: PageReason | str = ""
     width: float = 0
     height: float = 0
     words: tuple[Word, ...] = ()
@@ -85,7 +98,8 @@ class Attachment:
 class Document:
     """Hold what was read from one file; `size` is in bytes.
 
-    `attachments` are the e-invoices embedded in a PDF, or the file itself where it is one.
+    `attachments` are the e-invoices embedded in a PDF, or the file itself where it is one. `fields` are the lines typed
+    into a form, which the text of the last page ends with.
     """
 
     name: str
@@ -95,6 +109,7 @@ class Document:
     pages: tuple[Page, ...]
     notices: tuple[Notice, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    fields: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -116,4 +131,5 @@ class Document:
         pages = tuple(Page.from_json(page) for page in data["pages"])
         notices = tuple(Notice(**notice) for notice in data["notices"])
         attachments = tuple(Attachment(**attachment) for attachment in data.get("attachments", ()))
-        return cls(**{**data, "pages": pages, "notices": notices, "attachments": attachments})
+        parts = {"pages": pages, "notices": notices, "attachments": attachments}
+        return cls(**{**data, **parts, "fields": tuple(data.get("fields", ()))})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from io import BytesIO
 from itertools import islice
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -16,26 +15,31 @@ from pypdf.generic import DictionaryObject, EmbeddedFile
 
 from pipeline.document.attachments import MAX_ATTACHMENTS, einvoice
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import Attachment, Notice, Page
+from pipeline.document.load import refuse_cut_off
+from pipeline.document.model import Attachment, Notice, Page, PageReason
 from pipeline.document.refusal import Reason, refusal
-from pipeline.document.text import clean, hidden_notice, visible_characters
+from pipeline.document.text import clean, hidden_notice
 
+READER = "pypdf"
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class PdfText(NamedTuple):
-    """Hold the pages of a PDF, sentences about odd things seen, and the e-invoices in it."""
+    """Hold the pages of a PDF, sentences about odd things seen, the e-invoices in it and what was typed into it."""
 
     pages: tuple[Page, ...]
     notices: tuple[Notice, ...]
     attachments: tuple[Attachment, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 def read_pdf(data: bytes, *, name: str, settings: ReadingSettings) -> PdfText:
-    """Return the text of every page, or raise `DocumentError`; never more than the settings allow."""
-    if _is_cut_off(data):
-        raise refusal(Reason.DAMAGED, name, detail="is incomplete: the end of the file is missing")
+    """Return the text of every page, or raise `DocumentError`; never more than the settings allow.
+
+    A page that cannot be read is there all the same, without text and with the reason.
+    """
+    refuse_cut_off(data, name)
     try:
         with pypdf.apply_configuration(
             zlib_maximum_output_length=settings.pdf_stream_bytes,
@@ -48,30 +52,13 @@ def read_pdf(data: bytes, *, name: str, settings: ReadingSettings) -> PdfText:
             page_tree_maximum_entries=settings.pdf_tree_entries,
         ):
             pdf = _open(data, name)
-            text = _with_einvoices(pdf, _read_pages(pdf, name=name, settings=settings))
+            return _with_einvoices(pdf, _read_pages(pdf, name=name, settings=settings))
     except LimitReachedError as error:
         raise refusal(Reason.TOO_LARGE, name, detail="unpacks to far more than an invoice holds") from error
-    # A scan with an e-invoice in it is read from there.
-    if not text.attachments and not _has_text(text.pages, settings):
-        raise refusal(Reason.NO_TEXT, name)
-    return text
 
 
-_LINEARIZED_LENGTH = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
 _SPACES = re.compile(r"\s+")
 _MAX_FILES = 200
-
-
-def _has_text(pages: tuple[Page, ...], settings: ReadingSettings) -> bool:
-    return sum(visible_characters(page.text) for page in pages) >= settings.min_pdf_characters
-
-
-def _is_cut_off(data: bytes) -> bool:
-    # pypdf reads what is there of a broken download and says nothing; the total is on the page that is not.
-    if b"%%EOF" not in data and b"startxref" not in data:
-        return True
-    declared = _LINEARIZED_LENGTH.search(data[:1024])
-    return declared is not None and len(data) < int(declared[1])
 
 
 def _open(data: bytes, name: str) -> pypdf.PdfReader:
@@ -102,7 +89,7 @@ def _read_pages(pdf: pypdf.PdfReader, *, name: str, settings: ReadingSettings) -
         detail = f"has {count} pages; up to {settings.max_pages} are read"
         raise refusal(Reason.TOO_MANY_PAGES, name, detail=detail)
     fields = _form_fields(pdf)
-    room = settings.max_characters - len(fields)
+    room = settings.max_characters - sum(map(len, fields))
     reads: list[_PageRead] = []
     for number in range(1, count + 1):
         read = _read_page(pdf, number)
@@ -110,14 +97,11 @@ def _read_pages(pdf: pypdf.PdfReader, *, name: str, settings: ReadingSettings) -
         if room < 0:
             raise refusal(Reason.TOO_LARGE, name, detail="holds far more text than an invoice")
         reads.append(read)
-    pages = [read.page for read in reads]
-    if fields:
-        pages[-1] = replace(pages[-1], text=f"{pages[-1].text}\n\n{fields}".lstrip())
     hidden = sum(read.hidden for read in reads)
-    notices = [*_missing_pages(pdf, count), *(notice for read in reads for notice in read.notices)]
+    notices = [*_missing_pages(pdf, count)]
     if hidden:
         notices.append(hidden_notice(hidden))
-    return PdfText(tuple(pages), tuple(notices))
+    return PdfText(tuple(read.page for read in reads), tuple(notices), fields=fields)
 
 
 def _missing_pages(pdf: pypdf.PdfReader, found: int) -> Iterator[Notice]:
@@ -129,12 +113,11 @@ def _missing_pages(pdf: pypdf.PdfReader, found: int) -> Iterator[Notice]:
 class _PageRead(NamedTuple):
     page: Page
     hidden: int
-    notices: tuple[Notice, ...]
 
 
 def _read_page(pdf: pypdf.PdfReader, number: int) -> _PageRead:
     page = _attempt(pdf.pages.__getitem__, number - 1)
-    damaged = _PageRead(Page(number, ""), 0, (Notice(f"Page {number} is damaged and could not be read.", gap=True),))
+    damaged = _PageRead(Page(number, "", reader=READER, reason=PageReason.DAMAGED), 0)
     if page is None:
         return damaged
     layout = _attempt(page.extract_text, extraction_mode="layout", layout_mode_space_vertically=False)
@@ -146,9 +129,8 @@ def _read_page(pdf: pypdf.PdfReader, number: int) -> _PageRead:
     lost = _lines_missing_from(text, order.text)
     if lost:
         text = "\n".join([text, *lost]) if text.strip() else order.text
-    notices = () if text.strip() else (Notice(f"Page {number} has no text, perhaps a picture."),)
     differs = text.split() != order.text.split()
-    return _PageRead(Page(number, text, order.text if differs else ""), max(rows.hidden, order.hidden), notices)
+    return _PageRead(Page(number, text, order.text if differs else "", READER), max(rows.hidden, order.hidden))
 
 
 def _lines_missing_from(rows: str, order: str) -> list[str]:
@@ -159,15 +141,14 @@ def _lines_missing_from(rows: str, order: str) -> list[str]:
     return [line for line in order.split("\n") if any(word not in kept for word in line.split())]
 
 
-def _form_fields(pdf: pypdf.PdfReader) -> str:
+def _form_fields(pdf: pypdf.PdfReader) -> tuple[str, ...]:
     """Return what was typed into a form, which is no part of any page's text."""
     fields = _attempt(pdf.get_fields) or {}
-    values = [
+    return tuple(
         clean(f"{name}: {field.get('/V')}").text.replace("\n", " ")
         for name, field in fields.items()
         if field.get("/FT") in ("/Tx", "/Ch") and isinstance(field.get("/V"), str) and field.get("/V")
-    ]
-    return "\n".join(["Form fields:", *values]) if values else ""
+    )
 
 
 def _with_einvoices(pdf: pypdf.PdfReader, text: PdfText) -> PdfText:
@@ -188,7 +169,7 @@ def _with_einvoices(pdf: pypdf.PdfReader, text: PdfText) -> PdfText:
             found.setdefault(attachment.text, attachment)
     if len(found) > MAX_ATTACHMENTS:
         notices.append(Notice(f"Of {len(found)} attached e-invoices only {MAX_ATTACHMENTS} were read.", gap=True))
-    return PdfText(text.pages, tuple(notices), tuple(found.values())[:MAX_ATTACHMENTS])
+    return text._replace(notices=tuple(notices), attachments=tuple(found.values())[:MAX_ATTACHMENTS])
 
 
 def _embedded_files(pdf: pypdf.PdfReader) -> Iterator[EmbeddedFile]:

@@ -14,33 +14,23 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import Box, Word
+from pipeline.document.model import Box, Page, PageReason, Word
 from pipeline.document.refusal import Reason, refusal
 
+READER = "pypdfium2"
 
-class PdfiumPage(NamedTuple):
-    """Hold a page as PDFium reads it: its text in the order of the file, and its words with their places.
 
-    `error` says that the page could not be read; it is counted all the same.
+def read_pages(data: bytes, *, name: str, settings: ReadingSettings) -> Iterator[Page]:
+    """Yield every page with its words and, as `plain`, its text in the order of the file.
+
+    Words that nobody can see on the page are left out. Raise `DocumentError` where the file cannot be opened or goes
+    beyond the settings; a page that cannot be read comes without words.
     """
-
-    number: int
-    width: float
-    height: float
-    text: str
-    words: tuple[Word, ...]
-    error: bool = False
-
-
-def read_pages(data: bytes, *, name: str, settings: ReadingSettings) -> Iterator[PdfiumPage]:
-    """Yield every page, or raise `DocumentError` where the file cannot be opened or goes beyond the settings."""
     with _opened(data, name=name, settings=settings) as pdf:
         room = settings.max_characters
         for number in range(1, len(pdf) + 1):
-            page = _read_page(pdf, number, room=room, max_words=settings.max_words_per_page)
-            if page is None:
-                raise refusal(Reason.TOO_LARGE, name, detail="holds far more text than an invoice")
-            room -= len(page.text)
+            page = _read_page(pdf, number, name=name, room=room, max_words=settings.max_words_per_page)
+            room -= len(page.plain)
             yield page
 
 
@@ -77,6 +67,15 @@ def draw_page(
 
 # What PDFium gives for a hyphen at the end of a line, and for one whose glyph is not mapped.
 _HYPHENS = frozenset({0x02, 0xFFFE})
+# Smaller print cannot be read by a person, in points.
+_MIN_HEIGHT = 2.0
+# Text lighter than this may be lost on white paper; it is looked at (0 is black, 255 white).
+_LIGHT = 200
+_OPAQUE = 64
+# Least difference in lightness between the signs of a word and what is behind them.
+_MIN_CONTRAST = 24
+_MAX_PICTURE_SIDE = 1500
+_UNPAINTED = frozenset({raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMODE_CLIP})
 
 
 @contextmanager
@@ -95,45 +94,96 @@ def _opened(data: bytes, *, name: str, settings: ReadingSettings) -> Iterator[pd
         pdf.close()
 
 
-def _read_page(pdf: pdfium.PdfDocument, number: int, *, room: int, max_words: int) -> PdfiumPage | None:
-    """Return the page, or None where it holds more characters than there is room for."""
+def _read_page(pdf: pdfium.PdfDocument, number: int, *, name: str, room: int, max_words: int) -> Page:
     try:
         page = pdf.get_page(number - 1)
         glyphs = page.get_textpage()
     except pdfium.PdfiumError:
-        return PdfiumPage(number, 0, 0, "", (), error=True)
+        return Page(number, "", reader=READER, reason=PageReason.DAMAGED)
     try:
-        count = glyphs.count_chars()
-        if count > room:
-            return None
-        codes = [raw.FPDFText_GetUnicode(glyphs, index) for index in range(count)]
+        if glyphs.count_chars() > room:
+            raise refusal(Reason.TOO_LARGE, name, detail="holds far more text than an invoice")
+        codes = [raw.FPDFText_GetUnicode(glyphs, index) for index in range(glyphs.count_chars())]
         signs = ["-" if code in _HYPHENS else chr(code) for code in codes]
-        words = _words(glyphs, signs, _seen_from(page), limit=max_words)
-        width, height = page.get_size()
-        return PdfiumPage(number, round(width, 1), round(height, 1), _text(signs), words)
+        runs = _without_unseen(_runs(glyphs, signs, _seen_from(page), limit=max_words), page, signs)
+        width, height = (round(side, 1) for side in page.get_size())
+        words = tuple(Word(_text(signs[run.start : run.end]), run.box) for run in runs)
+        return Page(number, "", _text(signs), READER, width=width, height=height, words=words)
     finally:
         glyphs.close()
         page.close()
 
 
-def _words(
-    glyphs: pdfium.PdfTextPage, signs: list[str], place: Callable[[Box], Box], *, limit: int
-) -> tuple[Word, ...]:
-    """Return the words with their places; a word is a run of signs without a blank."""
-    words: list[Word] = []
+class _Run(NamedTuple):
+    """Hold a run of signs without a blank; `doubtful` says that a person may not be able to see it."""
+
+    start: int
+    end: int
+    box: Box
+    doubtful: bool
+
+
+def _runs(glyphs: pdfium.PdfTextPage, signs: list[str], place: Callable[[Box], Box], *, limit: int) -> list[_Run]:
+    runs: list[_Run] = []
     start = -1
     for index, sign in enumerate([*signs, " "]):
         if not (sign.isspace() or sign == "\0"):
             start = index if start < 0 else start
             continue
-        if start >= 0:
-            box = _box(glyphs, start, index - 1)
-            if box is not None:
-                words.append(Word(_text(signs[start:index]), place(box)))
-            start = -1
-        if len(words) == limit:
-            break
-    return tuple(words)
+        box = _box(glyphs, start, index - 1) if start >= 0 else None
+        if box is not None and len(runs) < limit:
+            runs.append(_Run(start, index, place(box), _is_doubtful(glyphs, start)))
+        start = -1
+    return runs
+
+
+def _is_doubtful(glyphs: pdfium.PdfTextPage, index: int) -> bool:
+    """Say whether a sign is painted in no colour, a very light or transparent one."""
+    if raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(glyphs, index)) in _UNPAINTED:
+        return True
+    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+    if not raw.FPDFText_GetFillColor(glyphs, index, red, green, blue, alpha):
+        return False
+    return alpha.value < _OPAQUE or min(red.value, green.value, blue.value) > _LIGHT
+
+
+def _without_unseen(runs: list[_Run], page: pdfium.PdfPage, signs: list[str]) -> list[_Run]:
+    """Leave out runs that cannot be seen: off the page, tiny, or in the colour of what is behind them.
+
+    Their signs become blanks.
+    """
+    width, height = page.get_size()
+    picture = _Picture(page) if any(run.doubtful for run in runs) else None
+    kept = []
+    for run in runs:
+        off_page = run.box.right < 0 or run.box.bottom < 0 or run.box.left > width or run.box.top > height
+        tiny = run.box.bottom - run.box.top < _MIN_HEIGHT or run.box.right - run.box.left < _MIN_HEIGHT / 4
+        if off_page or tiny or (run.doubtful and picture is not None and not picture.shows(run.box)):
+            signs[run.start : run.end] = " " * (run.end - run.start)
+        else:
+            kept.append(run)
+    return kept
+
+
+class _Picture:
+    """Hold a small grey picture of a page."""
+
+    def __init__(self, page: pdfium.PdfPage) -> None:
+        self._scale = min(1.0, _MAX_PICTURE_SIDE / max(*page.get_size(), 1.0))
+        bitmap = page.render(scale=self._scale, grayscale=True)
+        self._width, self._height, self._stride = bitmap.width, bitmap.height, bitmap.stride
+        self._grey = bytes(bitmap.buffer)
+        bitmap.close()
+
+    def shows(self, box: Box) -> bool:
+        """Say whether anything stands out within a box."""
+        left, top, right, bottom = (int(value * self._scale) for value in box)
+        columns = slice(max(0, left), min(self._width, right + 1))
+        rows = range(max(0, top), min(self._height, bottom + 1))
+        grey = b"".join(
+            self._grey[row * self._stride + columns.start : row * self._stride + columns.stop] for row in rows
+        )
+        return bool(grey) and max(grey) - min(grey) >= _MIN_CONTRAST
 
 
 def _box(glyphs: pdfium.PdfTextPage, first: int, last: int) -> Box | None:

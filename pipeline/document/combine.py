@@ -1,0 +1,98 @@
+"""Join what two readers made of one PDF: page by page the better text, with the places of its words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pipeline.document.limits import ReadingSettings
+from pipeline.document.model import PDF_TYPE, Document, Notice, Page, PageReason
+from pipeline.document.refusal import Reason, refusal
+from pipeline.document.rows import rows_of
+from pipeline.document.text import clean, visible_characters
+from pipeline.document.usable import doubt_of
+
+
+def combined(first: Document, second: Document | None, *, settings: ReadingSettings) -> Document:
+    """Return the document with the best text of each page; raise `DocumentError` where no page has any.
+
+    The first reader's text stays unless it is missing, garbled or lacks much of what the second one sees; each such
+    page says so. What is no PDF is complete as it is.
+    """
+    if first.media_type != PDF_TYPE:
+        return first
+    others = {page.number: page for page in second.pages} if second is not None else {}
+    pages = [_better(page, others.pop(page.number, None)) for page in first.pages]
+    pages += [_taken(page, PageReason.MISSING) for page in others.values() if page.words]
+    if first.fields:
+        pages[-1] = _with_fields(pages[-1], first.fields)
+    # A scan with an e-invoice in it is read from there.
+    if not first.attachments and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
+        raise refusal(Reason.NO_TEXT, first.name)
+    if sum(max(len(page.text), len(page.plain)) for page in pages) > settings.max_characters:
+        raise refusal(Reason.TOO_LARGE, first.name, detail="holds far more text than an invoice")
+    notices = (notice for page in pages for notice in _notices(page))
+    return replace(first, pages=tuple(pages), notices=(*first.notices, *notices))
+
+
+def recovered(second: Document, *, settings: ReadingSettings) -> Document:
+    """Return a document that only the second reader can open; `DocumentError` where it has no text."""
+    pages = tuple(_taken(page, PageReason.DAMAGED) for page in second.pages)
+    notice = Notice("The file is damaged; what could still be read of it may not be all.", gap=True)
+    return combined(replace(second, pages=pages, notices=(notice,)), None, settings=settings)
+
+
+# Below this share of the other reader's words a text counts as incomplete.
+_COMPLETE = 0.9
+_SPACES = re.compile(r"\s+")
+
+
+def _better(page: Page, other: Page | None) -> Page:
+    doubt = page.reason or doubt_of(page.text) or ""
+    if other is None or not other.words:
+        return replace(page, reason=doubt)
+    if doubt:
+        taken = _taken(other, doubt)
+        return replace(page, reason=doubt) if doubt_of(taken.text) else taken
+    seen = _share_of_words(page, other)
+    if seen < 1 - _COMPLETE:
+        # Another page, it seems: broken page trees are counted in more than one way.
+        return page
+    if seen < _COMPLETE:
+        return _taken(other, PageReason.INCOMPLETE)
+    return replace(page, width=other.width, height=other.height, words=other.words)
+
+
+def _taken(other: Page, reason: PageReason | str) -> Page:
+    """Return the second reader's page; its rows are made here, for few pages need them."""
+    text = clean(rows_of(other.words)).text
+    plain = clean(other.plain).text
+    return replace(other, text=text, plain=plain if plain.split() != text.split() else "", reason=reason)
+
+
+def _with_fields(page: Page, fields: tuple[str, ...]) -> Page:
+    lines = "\n".join(["Form fields:", *fields])
+    return replace(page, text=f"{page.text}\n\n{lines}".lstrip())
+
+
+def _share_of_words(page: Page, other: Page) -> float:
+    """Return how much of the other's text, in signs, is in words that the page has as well."""
+    text = f"{_dense(page.text)}\n{_dense(page.plain)}"
+    words = [_dense(word.text) for word in other.words]
+    return sum(len(word) for word in words if word in text) / max(1, sum(map(len, words)))
+
+
+def _dense(text: str) -> str:
+    return _SPACES.sub("", unicodedata.normalize("NFKC", clean(text).text))
+
+
+def _notices(page: Page) -> Iterator[Notice]:
+    if page.text.strip():
+        if page.reason == PageReason.UNMAPPED and doubt_of(page.text):
+            yield Notice(f"The letters of page {page.number} make no words; the file may not say what they mean.")
+    elif page.reason == PageReason.DAMAGED:
+        yield Notice(f"Page {page.number} is damaged and could not be read.", gap=True)
+    else:
+        yield Notice(f"Page {page.number} has no text, perhaps a picture.")
