@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import PDF_TYPE, Document, Notice, Page, PageReason
+from pipeline.document.model import PAGED_TYPES, PDF_TYPE, Document, Notice, Page, PageReason
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.rows import rows_of
 from pipeline.document.text import clean, visible_characters
@@ -16,7 +16,12 @@ from pipeline.document.usable import doubt_of
 
 
 def combined(first: Document, second: Document | None, *, settings: ReadingSettings) -> Document:
-    """Return the document with the best text of each page; raise `DocumentError` where no page has any.
+    """Return the document with the best text of each page; raise `DocumentError` where no page has any."""
+    return finished(joined(first, second), settings=settings)
+
+
+def joined(first: Document, second: Document | None) -> Document:
+    """Return the document with the best text of each page, which may be none.
 
     The first reader's text stays unless it is missing, garbled or lacks much of what the second one sees; each such
     page says so. What is no PDF is complete as it is.
@@ -28,20 +33,31 @@ def combined(first: Document, second: Document | None, *, settings: ReadingSetti
     pages += [_taken(page, PageReason.MISSING) for page in others.values() if page.words]
     if first.fields:
         pages[-1] = _with_fields(pages[-1], first.fields)
+    return replace(first, pages=tuple(pages))
+
+
+def finished(document: Document, *, settings: ReadingSettings, hint: str = "") -> Document:
+    """Return the document with what is to be said of its pages; raise `DocumentError` where none has text.
+
+    `hint` tells what would help to read it.
+    """
+    if document.media_type not in PAGED_TYPES:
+        return document
+    pages = document.pages
     # A scan with an e-invoice in it is read from there.
-    if not first.attachments and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
-        raise refusal(Reason.NO_TEXT, first.name)
+    if not document.attachments and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
+        raise refusal(Reason.NO_TEXT, document.name, hint=hint)
     if sum(max(len(page.text), len(page.plain)) for page in pages) > settings.max_characters:
-        raise refusal(Reason.TOO_LARGE, first.name, detail="holds far more text than an invoice")
+        raise refusal(Reason.TOO_LARGE, document.name, detail="holds far more text than an invoice")
     notices = (notice for page in pages for notice in _notices(page))
-    return replace(first, pages=tuple(pages), notices=(*first.notices, *notices))
+    return replace(document, notices=(*document.notices, *notices))
 
 
-def recovered(second: Document, *, settings: ReadingSettings) -> Document:
-    """Return a document that only the second reader can open; `DocumentError` where it has no text."""
+def recovered(second: Document) -> Document:
+    """Return a document that only the second reader can open."""
     pages = tuple(_taken(page, PageReason.DAMAGED) for page in second.pages)
     notice = Notice("The file is damaged; what could still be read of it may not be all.", gap=True)
-    return combined(replace(second, pages=pages, notices=(notice,)), None, settings=settings)
+    return joined(replace(second, pages=pages, notices=(notice,)), None)
 
 
 # Below this share of the other reader's words a text counts as incomplete.

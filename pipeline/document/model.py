@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 PDF_TYPE = "application/pdf"
+PICTURE_TYPES = ("image/png", "image/jpeg", "image/tiff")
+# What has pages that can be seen.
+PAGED_TYPES = frozenset({PDF_TYPE, *PICTURE_TYPES})
 
 
 class Box(NamedTuple):
@@ -42,6 +45,7 @@ class PageReason(StrEnum):
     NO_TEXT = "no_text"
     UNMAPPED = "unmapped"
     INCOMPLETE = "incomplete"
+    UNDERLAY = "underlay"
     MISSING = "missing"
 
 
@@ -53,6 +57,7 @@ class Page:
     reading order where that differs (long names stay together), else empty. Values are looked for in both.
     `reader` names what read the page, empty where nothing had to; `reason` is empty for a page without doubts. `words`
     are those whose place is known, none in formats without places; `width` and `height` are in points, 0 if unknown.
+    `doubtful` are the positions in `words` of those that were recognised in a picture and may be misread.
     """
 
     number: int
@@ -63,6 +68,7 @@ class Page:
     width: float = 0
     height: float = 0
     words: tuple[Word, ...] = ()
+    doubtful: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the page as plain JSON, a word as a list of its text and the four numbers of its box."""
@@ -72,7 +78,7 @@ class Page:
     def from_json(cls, data: Mapping[str, Any]) -> Page:
         """Rebuild a page from `to_json`, also from a trace of a release that knew no words."""
         words = tuple(Word(text, Box(*box)) for text, *box in data.get("words", ()))
-        return cls(**{**data, "words": words})
+        return cls(**{**data, "words": words, "doubtful": tuple(data.get("doubtful", ()))})
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/scans.py FOLDER [--files N] [--pages N] [--engine rapidocr tesseract] [--how NAME ...]
 
-Takes N PDFs spread over a folder that has the truth beside each file, makes scans of them in several ways, and lets each
-engine that is installed read them in a process of its own. Shown are the shares of true values that stand literally
-in the text (blanks aside), of line totals that share a row with the first word of their line, processor seconds a page,
-and the most memory. `--doubts` shows instead how sure the engine was of numbers it read right and wrong.
+Takes N PDFs spread over a folder that has the truth beside each file, makes scans of them in several ways, and lets
+each engine that is installed read them in a process of its own. Shown are the shares of true values that stand
+literally in the text (blanks aside), of line totals that share a row with the first word of their line, processor
+seconds a page, and the most memory. `--doubts` shows instead how sure the engine was of numbers it read right and wrong.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ def main(options: argparse.Namespace) -> None:
             _print_table(engine, truths, readings)
 
 
-def _read_all(
-    pool: Any, engine: str, truths: Sequence[Truth], how: Scanning, pages: int
-) -> dict[Path, list[Reading]]:
+def _read_all(pool: Any, engine: str, truths: Sequence[Truth], how: Scanning, pages: int) -> dict[Path, list[Reading]]:
     return {
         truth.path: [
             pool.apply(ENGINES[engine].read, (_png(page),))
@@ -104,7 +102,7 @@ _engine: Any = None
 
 
 def _with_rapidocr(png: bytes) -> Reading:
-    global _engine  # noqa: PLW0603 - the models are loaded once a process
+    global _engine
     from pipeline.document.scan.engine import Engine  # noqa: PLC0415 - it may not be installed
     from pipeline.document.scan.rows import blocks_of, rows_of  # noqa: PLC0415
 
@@ -183,7 +181,13 @@ def _printed(value: str) -> set[str]:
     except ArithmeticError:
         return {value}
     plain = f"{amount:.2f}"
-    return {plain, f"{amount:,.2f}", plain.replace(".", ","), f"{amount:,.2f}".translate(str.maketrans(".,", ",.")), value}
+    return {
+        plain,
+        f"{amount:,.2f}",
+        plain.replace(".", ","),
+        f"{amount:,.2f}".translate(str.maketrans(".,", ",.")),
+        value,
+    }
 
 
 def _squeeze(text: str) -> str:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import rapidocr
-from rapidocr.ch_ppocr_rec.typings import TextRecInput
 
 from pipeline.document.scan.lines import ScannedLine, ScannedWord
 
@@ -30,7 +29,8 @@ class Engine:
             params={
                 "Global.log_level": "critical",
                 "Global.use_cls": False,
-                "Global.max_side_len": 100_000,
+                "Global.use_preprocess_img": False,
+                "Global.return_word_box": True,
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
                 "Det.model_path": str(_model(models, "det")),
@@ -85,7 +85,7 @@ class Engine:
         )
 
     def _read(self, cut: Picture) -> _Read:
-        output = self._ocr._load_rec_model()(TextRecInput(img=[cut], return_word_box=True))
+        output: Any = self._ocr(cut, use_det=False, use_cls=False, use_rec=True)
         text, info = output.txts[0], output.word_results[0]
         columns = [column for word in info.word_cols for column in word]
         return _Read(text, columns, list(info.confs), float(output.scores[0]), float(info.line_txt_len))

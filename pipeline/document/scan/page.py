@@ -43,9 +43,7 @@ def page_of(lines: Sequence[ScannedLine], picture: PagePicture, number: int, *, 
         width=picture.width,
         height=picture.height,
         words=tuple(Word(clean(word.text).text, _box(word, scale)) for word in words),
-        doubtful=tuple(
-            position for position, word in enumerate(words) if word.confidence < settings.min_confidence
-        ),
+        doubtful=tuple(position for position, word in enumerate(words) if word.confidence < settings.min_confidence),
     )
 
 

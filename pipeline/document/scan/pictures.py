@@ -27,9 +27,7 @@ class PagePicture(NamedTuple):
     of: int
 
 
-def pdf_page(
-    data: bytes, number: int, *, name: str, settings: ScanSettings, reading: ReadingSettings
-) -> PagePicture:
+def pdf_page(data: bytes, number: int, *, name: str, settings: ScanSettings, reading: ReadingSettings) -> PagePicture:
     """Return a page of a PDF as it is seen."""
     drawn = draw_page(data, number, name=name, dpi=settings.dpi, max_pixels=settings.max_pixels, settings=reading)
     grey = np.frombuffer(drawn.grey, dtype=np.uint8).reshape(drawn.rows, drawn.stride)[:, : drawn.columns]

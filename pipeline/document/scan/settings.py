@@ -40,7 +40,7 @@ class ScanSettings(BaseModel, frozen=True, extra="forbid"):
     memory_bytes: int = Field(
         3_000_000_000,
         gt=0,
-        description="address space that a page may take on top of what the started process needs, in bytes (Linux only)",
+        description="address space that a page may take beyond what the started process has, in bytes (Linux only)",
     )
     idle_seconds: float = Field(120, gt=0, description="after so long without work the recognition process ends")
     pages_per_process: int = Field(500, gt=0, description="pages after which the recognition process is replaced")
