@@ -10,11 +10,19 @@ from pipeline.document.model import Word
 
 def rows_of(words: Sequence[Word]) -> str:
     """Return the words line by line as they stand on the page, columns apart; words up the edge come last."""
+    sign = _sign_width([word for word in words if not _is_on_its_side(word)])
+    rows = group_rows(words)
+    return "\n".join(
+        " ".join(word.text for word in row) if _is_on_its_side(row[0]) else _line(row, sign) for row in rows
+    )
+
+
+def group_rows(words: Sequence[Word]) -> list[list[Word]]:
+    """Return the words of each row from left to right, rows from the top; words up the edge make one of their own."""
     upright = [word for word in words if not _is_on_its_side(word)]
     aside = [word for word in words if _is_on_its_side(word)]
-    sign = _sign_width(upright)
-    lines = [_line(row, sign) for row in _rows(upright)]
-    return "\n".join([*lines, *([" ".join(word.text for word in aside)] if aside else [])])
+    rows = [sorted(row, key=lambda word: word.box.left) for row in _grouped(upright)]
+    return [*rows, *([aside] if aside else [])]
 
 
 # Words further apart than this many signs belong to different columns.
@@ -32,7 +40,7 @@ def _sign_width(words: Sequence[Word]) -> float:
     return max(1.0, statistics.median(widths)) if widths else _DEFAULT_SIGN_POINTS
 
 
-def _rows(words: Sequence[Word]) -> list[list[Word]]:
+def _grouped(words: Sequence[Word]) -> list[list[Word]]:
     """Group words whose middles lie within each other's height; the smaller word decides."""
     rows: list[list[Word]] = []
     for word in sorted(words, key=_middle):
@@ -67,7 +75,7 @@ def _height(word: Word) -> float:
 def _line(row: Sequence[Word], sign: float) -> str:
     line = ""
     end = 0.0
-    for word in sorted(row, key=lambda word: word.box.left):
+    for word in row:
         if line:
             apart = (word.box.left - end) / sign
             column = round(word.box.left / sign) if apart > _COLUMN_SIGNS else 0

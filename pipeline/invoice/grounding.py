@@ -96,7 +96,7 @@ class Grounding:
             self._absent("currency", code, Severity.ERROR)
             return None
         sign = min(printed, key=lambda sign: (len(currencies_of(sign)), printed[sign]))
-        self.evidence["currency"] = quote(self.index, printed[sign])
+        self.evidence["currency"] = quote(self.index, printed[sign], wording=sign)
         self._currency = code
         return code
 
@@ -342,7 +342,9 @@ class Grounding:
         if found is None:
             self._absent(path, claim, severity)
             return None
-        self.evidence[path] = quote(self.index, found.first_line, found.last_line, start=found.start, end=found.end)
+        self.evidence[path] = quote(
+            self.index, found.first_line, found.last_line, start=found.start, end=found.end, wording=claim
+        )
         return found.value
 
     def _absent(self, path: str, claim: object, severity: Severity) -> None:

@@ -16,6 +16,7 @@ from pipeline.document.model import Document
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
 from pipeline.invoice.labels import Label, amount_label, date_label
 from pipeline.invoice.numbers import Amount, Convention, convention_of, currency_pattern, find_amounts
+from pipeline.invoice.places import Places
 from pipeline.invoice.words import words_of
 
 # How far above a value its column heading may stand, in lines.
@@ -58,6 +59,7 @@ class DocumentIndex:
     def __init__(self, document: Document) -> None:
         self.lines = tuple(_lines(document))
         self.is_xml = "xml" in document.media_type
+        self.places = Places(document.pages)
         self._amounts_by_line: dict[int, list[Amount]] = {}
         self._dates_by_line: dict[int, list[PrintedDate]] = {}
         for number, line in enumerate(self.lines):
@@ -106,6 +108,16 @@ class DocumentIndex:
     def line_of_squeezed(self, position: int) -> int:
         """Return the line that a position in `squeezed` belongs to."""
         return bisect_right(self._line_starts, position) - 1
+
+    @functools.cached_property
+    def repetitions(self) -> Sequence[int]:
+        """Return of each line how often its page had the same one before."""
+        seen: dict[Line, int] = defaultdict(int)
+        counts = []
+        for line in self.lines:
+            counts.append(seen[line])
+            seen[line] += 1
+        return counts
 
     @functools.cached_property
     def currencies(self) -> dict[str, int]:

@@ -40,7 +40,7 @@ def find_einvoice(document: Document) -> FoundInvoice:
         *comparison.findings,
         *check(einvoice.invoice, einvoice.kind),
     ]
-    evidence = page_evidence(einvoice, comparison.pages)
+    evidence = page_evidence(einvoice, comparison.shown)
     return FoundInvoice(Verified(einvoice.kind, einvoice.invoice, evidence, sort_findings(findings)))
 
 
