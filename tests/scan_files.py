@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pypdfium2
-from PIL import Image
+from PIL import Image, ImageFilter
 
 
 @dataclass(frozen=True)
 class Scanning:
-    """Say how a page went through the scanner: degrees to the left, noise in grey levels, JPEG quality."""
+    """Say how a page was taken: degrees to the left, noise in grey levels, JPEG quality, blur in pixels.
+
+    `shade` is how much darker one corner is than the other, as in a photo taken by lamp light, from 0 to 1.
+    """
 
     dpi: int = 200
     grey: bool = True
@@ -21,6 +24,8 @@ class Scanning:
     jpeg_quality: int = 90
     slant: float = 0
     turn: int = 0
+    blur: float = 0
+    shade: float = 0
 
 
 def scan_pages(pdf: bytes, how: Scanning, *, most: int = 50) -> list[Image.Image]:
@@ -42,6 +47,10 @@ def _scanned(page: Image.Image, how: Scanning, seed: int) -> Image.Image:
     picture = page.convert("L" if how.grey else "RGB")
     if how.slant:
         picture = picture.rotate(how.slant, resample=Image.Resampling.BICUBIC, fillcolor=255 if how.grey else "white")
+    if how.blur:
+        picture = picture.filter(ImageFilter.GaussianBlur(how.blur))
+    if how.shade:
+        picture = _shaded(picture, how.shade)
     if how.noise:
         grain = np.random.default_rng(seed).normal(0, how.noise, np.asarray(picture).shape)
         picture = Image.fromarray((np.asarray(picture) + grain).clip(0, 255).astype("uint8"))
@@ -49,3 +58,10 @@ def _scanned(page: Image.Image, how: Scanning, seed: int) -> Image.Image:
     target = io.BytesIO()
     picture.save(target, "JPEG", quality=how.jpeg_quality)
     return Image.open(target)
+
+
+def _shaded(picture: Image.Image, shade: float) -> Image.Image:
+    pixels = np.asarray(picture).astype(float)
+    rows, columns = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]]
+    light = 1 - shade * (rows / pixels.shape[0] + columns / pixels.shape[1]) / 2
+    return Image.fromarray((pixels * (light if pixels.ndim == 2 else light[:, :, None])).astype("uint8"))

@@ -57,7 +57,8 @@ class Page:
     reading order where that differs (long names stay together), else empty. Values are looked for in both.
     `reader` names what read the page, empty where nothing had to; `reason` is empty for a page without doubts. `words`
     are those whose place is known, none in formats without places; `width` and `height` are in points, 0 if unknown.
-    `doubtful` are the positions in `words` of those that were recognised in a picture and may be misread.
+    `doubtful` are the positions in `words` of those that were recognised in a picture and may be misread; `slant` is
+    how far its lines fall to the right, in degrees.
     """
 
     number: int
@@ -69,6 +70,7 @@ class Page:
     height: float = 0
     words: tuple[Word, ...] = ()
     doubtful: tuple[int, ...] = ()
+    slant: float = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the page as plain JSON, a word as a list of its text and the four numbers of its box."""

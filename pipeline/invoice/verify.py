@@ -14,6 +14,7 @@ from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.recognised import recognition_doubts
 from pipeline.invoice.titles import invoice_signs
 
 _LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
@@ -80,7 +81,8 @@ def verify(raw: Mapping[str, Any], document: Document) -> Verified:
     known = {finding.field for finding in grounding.findings}
     checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
     found = doubts(grounding.table(), invoice, extraction.kind)
-    findings = with_hints([*grounding.findings, *found, *checked], index, invoice)
+    unsure = recognition_doubts(document, invoice, grounding.evidence)
+    findings = with_hints([*grounding.findings, *found, *unsure, *checked], index, invoice)
     return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import rapidocr
 
-from pipeline.document.scan.lines import ScannedLine, ScannedWord
+from pipeline.document.scan.lines import ScannedLine, ScannedPage, ScannedWord
 
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 Quad = np.ndarray[Any, np.dtype[np.float32]]
@@ -42,11 +42,11 @@ class Engine:
             }
         )
 
-    def lines(self, picture: Picture) -> list[ScannedLine]:
+    def read(self, picture: Picture) -> ScannedPage:
         """Return the lines of text in an RGB picture, whichever way up it is."""
         quads = self._find(picture)
         if not quads:
-            return []
+            return ScannedPage()
         turns = _quarter_turns(quads)
         upright, placed = _turned(picture, quads, turns)
         sample = sorted(placed, key=_width, reverse=True)[:_SAMPLE_LINES]
@@ -57,7 +57,9 @@ class Engine:
                 upright, placed, turns = upside_down, flipped, turns + 2
         slope = _slope(placed)
         back = _Back(turns, picture.shape[0], picture.shape[1])
-        return [line for quad in placed if (line := self._line(upright, quad, slope=slope, back=back))]
+        lines = (self._line(upright, quad, slope=slope, back=back) for quad in placed)
+        slant = round(math.degrees(slope), 2) if turns % 4 == 0 else 0
+        return ScannedPage(tuple(line for line in lines if line is not None), slant)
 
     def _find(self, picture: Picture) -> list[Quad]:
         found = self._ocr(picture, use_det=True, use_cls=False, use_rec=False)

@@ -16,6 +16,16 @@ class ScannedWord(NamedTuple):
     confidence: float
 
 
+class ScannedPage(NamedTuple):
+    """Hold the lines of a picture; they fall by `slant` degrees to the right, as seen in the picture as it came.
+
+    The slant is 0 for a picture that was turned on its side or its head.
+    """
+
+    lines: tuple[ScannedLine, ...] = ()
+    slant: float = 0
+
+
 class ScannedLine(NamedTuple):
     """Hold words that were found side by side.
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Box, Page, Word
 from pipeline.document.scan.engine import Engine
-from pipeline.document.scan.lines import ScannedLine, ScannedWord
+from pipeline.document.scan.lines import ScannedPage, ScannedWord
 from pipeline.document.scan.pictures import PagePicture, file_page, pdf_page
 from pipeline.document.scan.rows import blocks_of, rows_of
 from pipeline.document.scan.settings import ScanSettings
@@ -27,11 +25,12 @@ def read_page(
         picture = pdf_page(data, number, name=name, settings=settings, reading=reading)
     else:
         picture = file_page(data, number, name=name, settings=settings)
-    return page_of(engine.lines(picture.pixels), picture, number, settings=settings), picture.of
+    return page_of(engine.read(picture.pixels), picture, number, settings=settings), picture.of
 
 
-def page_of(lines: Sequence[ScannedLine], picture: PagePicture, number: int, *, settings: ScanSettings) -> Page:
+def page_of(read: ScannedPage, picture: PagePicture, number: int, *, settings: ScanSettings) -> Page:
     """Return the page that lines of words make."""
+    lines = read.lines
     text, plain = clean(rows_of(lines)).text, clean(blocks_of(lines)).text
     scale = picture.width / picture.pixels.shape[1]
     words = [word for line in lines for word in line.words]
@@ -44,6 +43,7 @@ def page_of(lines: Sequence[ScannedLine], picture: PagePicture, number: int, *, 
         height=picture.height,
         words=tuple(Word(clean(word.text).text, _box(word, scale)) for word in words),
         doubtful=tuple(position for position, word in enumerate(words) if word.confidence < settings.min_confidence),
+        slant=read.slant,
     )
 
 
