@@ -58,7 +58,7 @@ class Page:
     `reader` names what read the page, empty where nothing had to; `reason` is empty for a page without doubts. `words`
     are those whose place is known, none in formats without places; `width` and `height` are in points, 0 if unknown.
     `doubtful` are the positions in `words` of those that were recognised in a picture and may be misread; `slant` is
-    how far its lines fall to the right, in degrees.
+    how far its lines fall, in degrees: 90 where they run straight down, 180 where they stand on their head.
     """
 
     number: int

@@ -137,16 +137,19 @@ class _Found(NamedTuple):
 
 
 def _level_rows(page: Page) -> list[list[Word]]:
-    """Group the words of a page into rows, also where it was scanned at a slant."""
+    """Group the words of a page into rows, also where it was scanned at a slant or on its side."""
     if not page.slant:
         return group_rows(page.words)
-    fall = math.tan(math.radians(page.slant))
-    level = {Word(word.text, _lifted(word.box, fall)): word for word in page.words}
+    level = {Word(word.text, _levelled(word.box, page.slant)): word for word in page.words}
     return [[level[word] for word in row] for row in group_rows(tuple(level))]
 
 
-def _lifted(box: Box, fall: float) -> Box:
-    up = fall * (box.left + box.right) / 2
+def _levelled(box: Box, slant: float) -> Box:
+    """Return where a box stands once its lines are level; only what is beside what matters, not where it all lies."""
+    quarters = round(slant / 90)
+    for _ in range(quarters % 4):
+        box = Box(box.top, -box.right, box.bottom, -box.left)
+    up = math.tan(math.radians(slant - 90 * quarters)) * (box.left + box.right) / 2
     return Box(box.left, box.top - up, box.right, box.bottom - up)
 
 

@@ -58,7 +58,7 @@ class Engine:
         slope = _slope(placed)
         back = _Back(turns, picture.shape[0], picture.shape[1])
         lines = (self._line(upright, quad, slope=slope, back=back) for quad in placed)
-        slant = round(math.degrees(slope), 2) if turns % 4 == 0 else 0
+        slant = round(90 * (turns % 4) + math.degrees(slope), 2)
         return ScannedPage(tuple(line for line in lines if line is not None), slant)
 
     def _find(self, picture: Picture) -> list[Quad]:

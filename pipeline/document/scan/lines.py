@@ -17,10 +17,7 @@ class ScannedWord(NamedTuple):
 
 
 class ScannedPage(NamedTuple):
-    """Hold the lines of a picture; they fall by `slant` degrees to the right, as seen in the picture as it came.
-
-    The slant is 0 for a picture that was turned on its side or its head.
-    """
+    """Hold the lines of a picture as it came; they fall by `slant` degrees, 90 where they run straight down."""
 
     lines: tuple[ScannedLine, ...] = ()
     slant: float = 0
