@@ -33,7 +33,8 @@ def recognition_doubts(document: Document, invoice: Invoice, evidence: Mapping[s
         words = [word for word in _doubtful(page, one) if squeeze(word.text) not in sure]
         if words:
             printed = " ".join(word.text for word in words)[:80]
-            make = warning if path in _MINOR else error
+            is_minor = path in _MINOR or (path == "vendor.name" and _is_small_part(words, invoice.vendor.name or ""))
+            make = warning if is_minor else error
             yield make("read_uncertain", path, f"“{printed}” was read from a picture and may be misread.")
 
 
@@ -48,6 +49,11 @@ _TELLING = 4
 
 def _matters(path: str) -> bool:
     return _MATTERS.fullmatch(path) is not None
+
+
+def _is_small_part(words: Iterable[Word], name: str) -> bool:
+    """Say whether most letters of a name are beyond doubt; it can be told from others by these."""
+    return 2 * sum(len(squeeze(word.text)) for word in words) < len(squeeze(name))
 
 
 def _sure_words(pages: Iterable[Page]) -> frozenset[str]:
