@@ -31,15 +31,12 @@ class Places:
         if not wanted or page not in self._pages:
             return None
         before, after = squeeze(line[:start]), squeeze(line[end:])
-        letters = Counter(words_of(line))
         found = [
-            _Found(
-                round(_likeness(letters, row), 3), _context(row, at, wanted, before, after), row.box(at, len(wanted))
-            )
-            for row in self._rows_of(page)
+            _Found(like, _context(row, at, wanted, before, after), row.box(at, len(wanted)))
+            for like, row in self._rows_like(page, line, least=_MERGED, or_within=True)
             for at in row.places(wanted)
         ]
-        return _settled([one for one in found if one.likeness >= _ALIKE], nth)
+        return _settled(found, nth)
 
     def of_wording(self, page: int, lines: Sequence[str], wording: str, *, nth: int = 0) -> Box | None:
         """Return the box around the words of a text that stands in these lines, perhaps beside other columns."""
@@ -88,15 +85,17 @@ class Places:
         alike = [row for like, row in rows if like == best]
         return alike[nth] if nth < len(alike) else None
 
-    def _rows_like(self, page: int, line: str, *, least: float) -> list[tuple[float, _Row]]:
+    def _rows_like(self, page: int, line: str, *, least: float, or_within: bool = False) -> list[tuple[float, _Row]]:
+        """Return the rows that have enough of a line, or that are wholly a part of it."""
         letters = Counter(words_of(line))
         rows = [(round(_likeness(letters, row), 3), row) for row in self._rows_of(page)]
-        return [(like, row) for like, row in rows if like >= least]
+        return [(like, row) for like, row in rows if like >= least or (or_within and _is_within(row, letters))]
 
 
 # This share of a line's letters must be in the row that is taken for it; less where the line may be two rows in one.
 _ALIKE = 0.5
 _MERGED = 0.3
+_MIN_ROW_LETTERS = 8
 # This share of a text's letters must be in the words of its box.
 _MOST = 0.7
 # A text may go on behind so many words that were not found.
@@ -165,6 +164,10 @@ def _likeness(line: Counter[str], row: _Row) -> float:
     shared = sum(len(part) * count for part, count in (line & row.parts).items())
     own = sum(len(part) * count for part, count in line.items())
     return shared / max(1, own) - 0.1 * (len(row.letters) - shared) / max(1, len(row.letters))
+
+
+def _is_within(row: _Row, line: Counter[str]) -> bool:
+    return len(row.letters) >= _MIN_ROW_LETTERS and all(line[part] >= count for part, count in row.parts.items())
 
 
 def _context(row: _Row, at: int, wanted: str, before: str, after: str) -> int:
