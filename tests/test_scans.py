@@ -169,3 +169,26 @@ async def test_a_page_that_kills_recognition_fails_only_its_file(tmp_path: Path)
         with pytest.raises(Exception, match="no text") as caught:
             await reader.read(path)
     assert "no_text" in str(vars(caught.value))
+
+
+@pytest.mark.slow
+async def test_a_searchable_scan_is_read_from_its_picture(tmp_path: Path) -> None:
+    """Invisible text under a picture may say anything; what is seen counts."""
+    [page] = scan_pages(make_invoice(), Scanning())
+    target = io.BytesIO()
+    canvas = Canvas(target, pagesize=A4, invariant=1)
+    canvas.drawInlineImage(page.convert("RGB"), 0, 0, *A4)
+    for number, row in enumerate(ROWS):
+        for text, left in row:
+            layer = canvas.beginText(left, 780 - 20 * number)
+            layer.setTextRenderMode(3)
+            layer.textOut(text.replace("228.00", "928.00"))
+            canvas.drawText(layer)
+    canvas.save()
+    document = await read(tmp_path, "searchable.pdf", target.getvalue())
+    assert document.pages[0].reader == "ocr"
+    assert "228.00" in document.text
+    assert "928.00" not in document.text
+    assert document.notices == ()
+    unread = await read(tmp_path, "searchable.pdf", target.getvalue(), ScanSettings(method="off"))
+    assert [notice.gap for notice in unread.notices] == [True]

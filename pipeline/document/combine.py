@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import PAGED_TYPES, PDF_TYPE, Document, Notice, Page, PageReason
+from pipeline.document.model import PAGED_TYPES, PDF_TYPE, RECOGNISED, Document, Notice, Page, PageReason
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.rows import rows_of
 from pipeline.document.text import clean, visible_characters
@@ -29,7 +29,7 @@ def joined(first: Document, second: Document | None) -> Document:
     if first.media_type != PDF_TYPE:
         return first
     others = {page.number: page for page in second.pages} if second is not None else {}
-    pages = [_better(page, others.pop(page.number, None)) for page in first.pages]
+    pages = [_seen(page, others.pop(page.number, None)) for page in first.pages]
     pages += [_taken(page, PageReason.MISSING) for page in others.values() if page.words]
     if first.fields:
         pages[-1] = _with_fields(pages[-1], first.fields)
@@ -63,6 +63,13 @@ def recovered(second: Document) -> Document:
 # Below this share of the other reader's words a text counts as incomplete.
 _COMPLETE = 0.9
 _SPACES = re.compile(r"\s+")
+
+
+def _seen(page: Page, other: Page | None) -> Page:
+    """Return the better page; one whose text lies unseen under a picture says so, for only the picture is certain."""
+    better = _better(page, other)
+    is_underlay = other is not None and other.reason == PageReason.UNDERLAY and not better.reason
+    return replace(better, reason=PageReason.UNDERLAY) if is_underlay else better
 
 
 def _better(page: Page, other: Page | None) -> Page:
@@ -106,6 +113,9 @@ def _dense(text: str) -> str:
 
 def _notices(page: Page) -> Iterator[Notice]:
     if page.text.strip():
+        if page.reason == PageReason.UNDERLAY and page.reader != RECOGNISED:
+            words = f"Page {page.number} is a picture with invisible text under it, which may differ from what is seen."
+            yield Notice(words, gap=True)
         if page.reason == PageReason.UNMAPPED and doubt_of(page.text):
             yield Notice(f"The letters of page {page.number} make no words; the file may not say what they mean.")
     elif page.reason == PageReason.DAMAGED:

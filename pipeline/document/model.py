@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 PDF_TYPE = "application/pdf"
+# What reads a page from its picture, as `Page.reader`.
+RECOGNISED = "ocr"
 PICTURE_TYPES = ("image/png", "image/jpeg", "image/tiff")
 # What has pages that can be seen.
 PAGED_TYPES = frozenset({PDF_TYPE, *PICTURE_TYPES})

@@ -75,6 +75,7 @@ _OPAQUE = 64
 # Least difference in lightness between the signs of a word and what is behind them.
 _MIN_CONTRAST = 24
 _MAX_PICTURE_SIDE = 1500
+_UNDERLAY_SHARE = 0.8
 _UNPAINTED = frozenset({raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMODE_CLIP})
 
 
@@ -108,7 +109,8 @@ def _read_page(pdf: pdfium.PdfDocument, number: int, *, name: str, room: int, ma
         runs = _without_unseen(_runs(glyphs, signs, _seen_from(page), limit=max_words), page, signs)
         width, height = (round(side, 1) for side in page.get_size())
         words = tuple(Word(_text(signs[run.start : run.end]), run.box) for run in runs)
-        return Page(number, "", _text(signs), READER, width=width, height=height, words=words)
+        reason = PageReason.UNDERLAY if _is_underlay(glyphs, runs) else ""
+        return Page(number, "", _text(signs), READER, reason, width, height, words)
     finally:
         glyphs.close()
         page.close()
@@ -137,9 +139,19 @@ def _runs(glyphs: pdfium.PdfTextPage, signs: list[str], place: Callable[[Box], B
     return runs
 
 
+def _is_underlay(glyphs: pdfium.PdfTextPage, runs: list[_Run]) -> bool:
+    """Say whether the text is not what is seen: nearly all of it is invisible and lies under a picture, as in scans."""
+    unpainted = sum(_is_unpainted(glyphs, run.start) for run in runs)
+    return bool(runs) and unpainted >= _UNDERLAY_SHARE * len(runs)
+
+
+def _is_unpainted(glyphs: pdfium.PdfTextPage, index: int) -> bool:
+    return raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(glyphs, index)) in _UNPAINTED
+
+
 def _is_doubtful(glyphs: pdfium.PdfTextPage, index: int) -> bool:
     """Say whether a sign is painted in no colour, a very light or transparent one."""
-    if raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(glyphs, index)) in _UNPAINTED:
+    if _is_unpainted(glyphs, index):
         return True
     red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
     if not raw.FPDFText_GetFillColor(glyphs, index, red, green, blue, alpha):

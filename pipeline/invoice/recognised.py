@@ -11,12 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from stdnum import iban as iban_numbers
 
-from pipeline.document.model import Box, Document, Page, Word
+from pipeline.document.model import RECOGNISED, Box, Document, Page, Word
 from pipeline.invoice.checks import adds_up, error, is_product, is_rate, lines_fit, sum_of_lines, warning
 from pipeline.invoice.model import Evidence, Finding, Invoice
 from pipeline.invoice.words import squeeze
-
-RECOGNISED = "ocr"
 
 
 def recognition_doubts(document: Document, invoice: Invoice, evidence: Mapping[str, Evidence]) -> Iterator[Finding]:

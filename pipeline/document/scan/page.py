@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import Box, Page, Word
+from pipeline.document.model import RECOGNISED, Box, Page, Word
 from pipeline.document.scan.engine import Engine
 from pipeline.document.scan.lines import ScannedPage, ScannedWord
 from pipeline.document.scan.pictures import PagePicture, file_page, pdf_page
 from pipeline.document.scan.rows import blocks_of, rows_of
 from pipeline.document.scan.settings import ScanSettings
 from pipeline.document.text import clean
-
-READER = "ocr"
 
 
 def read_page(
@@ -38,7 +36,7 @@ def page_of(read: ScannedPage, picture: PagePicture, number: int, *, settings: S
         number,
         text,
         plain if plain.split() != text.split() else "",
-        reader=READER,
+        reader=RECOGNISED,
         width=picture.width,
         height=picture.height,
         words=tuple(Word(clean(word.text).text, _box(word, scale)) for word in words),
