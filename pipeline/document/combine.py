@@ -45,7 +45,8 @@ def finished(document: Document, *, settings: ReadingSettings, hint: str = "") -
         return document
     pages = document.pages
     # A scan with an e-invoice in it is read from there.
-    if not document.attachments and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
+    seen = document.attachments or any(page.picture for page in pages)
+    if not seen and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
         raise refusal(Reason.NO_TEXT, document.name, hint=hint)
     if sum(max(len(page.text), len(page.plain)) for page in pages) > settings.max_characters:
         raise refusal(Reason.TOO_LARGE, document.name, detail="holds far more text than an invoice")
@@ -66,10 +67,13 @@ _SPACES = re.compile(r"\s+")
 
 
 def _seen(page: Page, other: Page | None) -> Page:
-    """Return the better page; one whose text lies unseen under a picture says so, for only the picture is certain."""
+    """Return the better page; it says so where its text lies unseen under a picture, and where nothing is on it."""
     better = _better(page, other)
-    is_underlay = other is not None and other.reason == PageReason.UNDERLAY and not better.reason
-    return replace(better, reason=PageReason.UNDERLAY) if is_underlay else better
+    if other is not None and other.reason == PageReason.UNDERLAY and not better.reason:
+        return replace(better, reason=PageReason.UNDERLAY)
+    if other is not None and other.reason == PageReason.BLANK and better.reason == PageReason.NO_TEXT:
+        return replace(better, reason=PageReason.BLANK)
+    return better
 
 
 def _better(page: Page, other: Page | None) -> Page:
@@ -118,6 +122,9 @@ def _notices(page: Page) -> Iterator[Notice]:
             yield Notice(words, gap=True)
         if page.reason == PageReason.UNMAPPED and doubt_of(page.text):
             yield Notice(f"The letters of page {page.number} make no words; the file may not say what they mean.")
+    elif page.picture:
+        words = f"Page {page.number} is a picture without text; what is on it could not be checked."
+        yield Notice(words, gap=True)
     elif page.reason == PageReason.DAMAGED:
         yield Notice(f"Page {page.number} is damaged and could not be read.", gap=True)
     else:

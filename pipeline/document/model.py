@@ -48,6 +48,7 @@ class PageReason(StrEnum):
     UNMAPPED = "unmapped"
     INCOMPLETE = "incomplete"
     UNDERLAY = "underlay"
+    BLANK = "blank"
     MISSING = "missing"
 
 
@@ -61,6 +62,7 @@ class Page:
     are those whose place is known, none in formats without places; `width` and `height` are in points, 0 if unknown.
     `doubtful` are the positions in `words` of those that were recognised in a picture and may be misread; `slant` is
     how far its lines fall, in degrees: 90 where they run straight down, 180 where they stand on their head.
+    `picture` says that a model which can see is to be shown the page itself.
     """
 
     number: int
@@ -73,6 +75,7 @@ class Page:
     words: tuple[Word, ...] = ()
     doubtful: tuple[int, ...] = ()
     slant: float = 0
+    picture: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the page as plain JSON, a word as a list of its text and the four numbers of its box."""

@@ -110,6 +110,8 @@ def _read_page(pdf: pdfium.PdfDocument, number: int, *, name: str, room: int, ma
         width, height = (round(side, 1) for side in page.get_size())
         words = tuple(Word(_text(signs[run.start : run.end]), run.box) for run in runs)
         reason = PageReason.UNDERLAY if _is_underlay(glyphs, runs) else ""
+        if not runs and _Picture(page).is_blank():
+            reason = PageReason.BLANK
         return Page(number, "", _text(signs), READER, reason, width, height, words)
     finally:
         glyphs.close()
@@ -186,6 +188,11 @@ class _Picture:
         self._width, self._height, self._stride = bitmap.width, bitmap.height, bitmap.stride
         self._grey = bytes(bitmap.buffer)
         bitmap.close()
+
+    def is_blank(self) -> bool:
+        """Say whether nothing stands out at all."""
+        rows = (self._grey[row * self._stride : row * self._stride + self._width] for row in range(self._height))
+        return all(max(row) - min(row) < _MIN_CONTRAST for row in rows if row)
 
     def shows(self, box: Box) -> bool:
         """Say whether anything stands out within a box."""

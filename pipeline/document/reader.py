@@ -17,6 +17,7 @@ from pipeline.document.limits import OUT_OF_MEMORY_EXIT, ReadingSettings
 from pipeline.document.model import PDF_TYPE, Document
 from pipeline.document.process import Json, Parser, ReaderExit, ReaderGone, ReaderProcess
 from pipeline.document.refusal import Reason, refusal
+from pipeline.document.scan.drawing import draw_png
 from pipeline.document.scan.reader import ScanReader
 from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import DocumentError
@@ -35,7 +36,8 @@ class DocumentReader:
         self._settings = settings or ReadingSettings()
         self._first = _Readers(self._settings, Parser.FIRST)
         self._second = _Readers(self._settings, Parser.SECOND)
-        self._scans = ScanReader(scan or ScanSettings(), self._settings)
+        self._scan = scan or ScanSettings()
+        self._scans = ScanReader(self._scan, self._settings)
         self._limiter = anyio.CapacityLimiter(self._settings.processes)
 
     async def __aenter__(self) -> DocumentReader:
@@ -59,6 +61,10 @@ class DocumentReader:
         # Recognition has a process and a turn of its own: scans do not hold up texts.
         document = await self._scans.complete(document, path)
         return await to_thread.run_sync(partial(finished, document, settings=self._settings, hint=self._scans.hint))
+
+    async def draw(self, path: Path, number: int, *, name: str) -> bytes:
+        """Return a page of a PDF as a PNG file; raise `DocumentError` where it cannot be drawn."""
+        return await draw_png(path, number, name=name, settings=self._scan, reading=self._settings)
 
     async def _read_text(self, path: Path, *, name: str) -> Document:
         try:

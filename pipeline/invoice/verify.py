@@ -16,6 +16,7 @@ from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
 from pipeline.invoice.recognised import recognition_doubts
 from pipeline.invoice.titles import invoice_signs
+from pipeline.invoice.unverified import as_claimed, not_verifiable, only_seen
 
 _LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
 _PARTIES = {"vendor": ("name", "address", "vat_id", "iban"), "buyer": ("name", "address", "vat_id", "iban")}
@@ -65,6 +66,10 @@ def verify(raw: Mapping[str, Any], document: Document) -> Verified:
     index = index_of(document)
     if extraction.kind is Kind.OTHER:
         return Verified(Kind.OTHER, findings=_missed_invoice(index))
+    if only_seen(document):
+        claimed = as_claimed(extraction)
+        unseen = (*not_verifiable(claimed), *check(claimed, extraction.kind))
+        return Verified(extraction.kind, claimed, findings=sort_findings(unseen))
     grounding = Grounding(index, extraction.kind)
     currency = grounding.currency(extraction.currency)
     invoice = Invoice(

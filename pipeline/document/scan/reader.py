@@ -47,9 +47,18 @@ class ScanReader:
         """
         wanted = [page.number for page in document.pages if _needs_picture(page, self._reading)]
         # What an e-invoice says needs no page.
-        is_read = document.media_type not in PAGED_TYPES or document.attachments or self._settings.method == "off"
-        if not wanted or is_read or missing_libraries():
+        if not wanted or document.media_type not in PAGED_TYPES or document.attachments:
             return document
+        recognition = not missing_libraries()
+        if recognition and self._settings.recognises:
+            document = await self._recognised(document, path, list(wanted))
+        if document.media_type == PDF_TYPE and self._settings.shows(recognition=recognition):
+            shown = set(wanted[: self._settings.max_pages])
+            pages = (replace(page, picture=page.number in shown) for page in document.pages)
+            document = replace(document, pages=tuple(pages))
+        return document
+
+    async def _recognised(self, document: Document, path: Path, wanted: list[int]) -> Document:
         work = _Work({page.number: page for page in document.pages})
         async with self._turn:
             await self._read_all(wanted, document, path, work)
@@ -155,4 +164,6 @@ class _Work:
 
 def _needs_picture(page: Page, reading: ReadingSettings) -> bool:
     """Say whether a page may show what its text does not say."""
+    if page.reason == PageReason.BLANK:
+        return False
     return page.reason in _DOUBTS or visible_characters(page.text) < reading.min_pdf_characters

@@ -10,14 +10,18 @@ from pydantic import BaseModel, Field
 class ScanSettings(BaseModel, frozen=True, extra="forbid"):
     """Set how pages without a usable text layer, and picture files, are read."""
 
-    method: Literal["auto", "ocr", "off"] = Field(
+    method: Literal["auto", "ocr", "vision", "both", "off"] = Field(
         "auto",
-        description="auto and ocr: text recognition where it is installed (pip install 'invoice-pipeline[scan]'); "
-        "off: never",
+        description="ocr: text recognition (pip install 'invoice-pipeline[scan]'); vision: a model that reads images "
+        "sees the pages, and a person checks all values; both: recognised text and the picture; auto: text "
+        "recognition where it is installed, else vision; off: neither",
     )
     dpi: int = Field(200, ge=72, le=600, description="dots per inch in which a page is drawn before it is read")
     max_pixels: int = Field(
         12_000_000, ge=100_000, description="most pixels of the picture that is read; a larger one is made smaller"
+    )
+    vision_pixels: int = Field(
+        2_000_000, ge=100_000, le=20_000_000, description="most pixels of the picture of a page that a model is shown"
     )
     max_file_pixels: int = Field(
         60_000_000, ge=100_000, description="most pixels of a picture file; one with more is not even decoded"
@@ -44,3 +48,12 @@ class ScanSettings(BaseModel, frozen=True, extra="forbid"):
     )
     idle_seconds: float = Field(120, gt=0, description="after so long without work the recognition process ends")
     pages_per_process: int = Field(500, gt=0, description="pages after which the recognition process is replaced")
+
+    @property
+    def recognises(self) -> bool:
+        """Say whether text recognition is wanted."""
+        return self.method in ("auto", "ocr", "both")
+
+    def shows(self, *, recognition: bool) -> bool:
+        """Say whether a model is to be shown the pages, given whether text recognition is installed."""
+        return self.method in ("vision", "both") or (self.method == "auto" and not recognition)
