@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import PAGED_TYPES, PDF_TYPE, RECOGNISED, Document, Notice, Page, PageReason
+from pipeline.document.model import PAGED_TYPES, PDF_TYPE, RECOGNISED, Document, Notice, Page, PageReason, Word
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.rows import rows_of
 from pipeline.document.text import clean, visible_characters
@@ -80,16 +80,15 @@ def _better(page: Page, other: Page | None) -> Page:
     doubt = page.reason or doubt_of(page.text) or ""
     if other is None or not other.words:
         return replace(page, reason=doubt)
-    if doubt:
+    if doubt and doubt != PageReason.HIDDEN:
         taken = _taken(other, doubt)
         return replace(page, reason=doubt) if doubt_of(taken.text) else taken
-    seen = _share_of_words(page, other)
-    if seen < 1 - _COMPLETE:
-        # Another page, it seems: broken page trees are counted in more than one way.
-        return page
-    if seen < _COMPLETE:
-        return _taken(other, PageReason.INCOMPLETE)
-    return replace(page, width=other.width, height=other.height, words=other.words)
+    words = _words_on_both(page, other)
+    seen = _letters(words) / max(1, _letters(other.words))
+    if doubt == PageReason.HIDDEN or seen >= _COMPLETE:
+        return replace(page, width=other.width, height=other.height, words=words)
+    # With next to nothing in common it is another page: broken page trees are counted in more than one way.
+    return page if seen < 1 - _COMPLETE else _taken(other, PageReason.INCOMPLETE)
 
 
 def _taken(other: Page, reason: PageReason | str) -> Page:
@@ -104,11 +103,14 @@ def _with_fields(page: Page, fields: tuple[str, ...]) -> Page:
     return replace(page, text=f"{page.text}\n\n{lines}".lstrip())
 
 
-def _share_of_words(page: Page, other: Page) -> float:
-    """Return how much of the other's text, in signs, is in words that the page has as well."""
+def _words_on_both(page: Page, other: Page) -> tuple[Word, ...]:
+    """Return the other's words that the page's text has as well."""
     text = f"{_dense(page.text)}\n{_dense(page.plain)}"
-    words = [_dense(word.text) for word in other.words]
-    return sum(len(word) for word in words if word in text) / max(1, sum(map(len, words)))
+    return tuple(word for word in other.words if _dense(word.text) in text)
+
+
+def _letters(words: Sequence[Word]) -> int:
+    return sum(len(word.text) for word in words)
 
 
 def _dense(text: str) -> str:

@@ -49,6 +49,8 @@ class PageReason(StrEnum):
     INCOMPLETE = "incomplete"
     UNDERLAY = "underlay"
     BLANK = "blank"
+    # Text that nobody can see was taken out: no other reader may bring it back.
+    HIDDEN = "hidden"
     MISSING = "missing"
 
 

@@ -24,7 +24,7 @@ def doubt_of(text: str) -> PageReason | None:
 _MOST = 0.8
 _SAMPLE_CHARACTERS = 5_000
 # Fewer letters tell nothing about a language.
-_MIN_LETTERS = 60
+_MIN_LETTERS = 40
 # Languages in Latin letters have 33 to 50 % vowels, pages full of codes still 30 %; shifted letters have about 15 %.
 _MIN_VOWELS = 0.22
 _VOWELS = frozenset("aeiouy\N{LATIN SMALL LETTER O WITH STROKE}\N{LATIN SMALL LETTER AE}\N{LATIN SMALL LIGATURE OE}")

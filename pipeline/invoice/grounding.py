@@ -217,7 +217,9 @@ class Grounding:
             near = [place for value in values for place in find_money(self.index, value, lines=lines, loose=True)]
         anchor = total.line if total else row.start if row else 0
         if near:
-            best = min(near, key=lambda place: self._fit(place, row, anchor))
+            # Of equal numbers in a row the last is its total: `1  80.00  80.00`.
+            side = -1 if path.endswith("total") else 1
+            best = min(near, key=lambda place: (*self._fit(place, row, anchor), side * place.start))
             return self._keep(
                 path, self._settled(path, [p for p in near if (p.line, p.start) == (best.line, best.start)])
             )

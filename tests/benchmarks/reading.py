@@ -3,10 +3,12 @@
     python tests/benchmarks/reading.py [--missing] FOLDER...
 
 A folder holds documents and beside each its truth, NAME.json. Compared are the reading of the product (both processes'
-work and their joining, done here in one) and three plain ways to read: pypdf's two views and PDFium alone. Counted is
-what stands literally in the text, blanks aside; amounts and dates in any of the usual ways to write them. Values that
-the truth names in `meta.not_in_text` are in no text layer and are counted apart. CPU is per page, median file, with
-the libraries loaded. `--missing` names what the product's text lacks.
+work and their joining, done here in one) and four plain ways to read: pypdf's two views, PDFium's text, and rows made
+from PDFium's words; `any` is what at least one of them sees. Counted is what stands literally in the text, blanks
+aside; amounts and dates in any of the usual ways to write them. A row is kept where a line of the text that a model is
+shown has two neighbouring words of the line's text (or its only one) and its total. Values that the truth names in
+`meta.not_in_text` are in no text layer and are counted apart. CPU is per page, median file, with the libraries loaded.
+`--missing` names what the product's text lacks.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ import re
 import statistics
 import time
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +35,7 @@ from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import PDF_TYPE
 from pipeline.document.parse import parse_file
+from pipeline.document.rows import rows_of
 from pipeline.document.second import parse_again
 from pipeline.errors import DocumentError
 
@@ -41,18 +44,15 @@ HEADER = ("number", "date", "total", "vendor")
 MEASURES = (*HEADER, "line total", "line text", "row")
 LANGUAGES = ("en_US", "en_GB", "de", "fr", "nl", "pl", "pt", "es", "it", "sv", "da", "fi")
 NUMERIC_DATES = (
-    "dd.MM.y",
-    "d.M.y",
-    "dd/MM/y",
-    "d/M/y",
-    "MM/dd/y",
-    "M/d/y",
-    "dd-MM-y",
-    "y-MM-dd",
-    "dd.MM.yy",
-    "dd/MM/yy",
+    *("dd.MM.y", "d.M.y", "dd/MM/y", "d/M/y", "MM/dd/y", "M/d/y", "dd-MM-y", "y-MM-dd", "y/MM/dd", "y.MM.dd", "d-M-y"),
+    *("dd.MM.yy", "dd/MM/yy", "MM/dd/yy", "dd-MM-yy", "ddMMy", "yMMdd", "dd MM y"),
 )
-NUMERIC_DATES = (*NUMERIC_DATES, "y/MM/dd", "MM/dd/yy", "ddMMy", "yMMdd", "dd MM y", "dd-MM-yy", "y.MM.dd", "d-M-y")
+WORDED_DATES = (
+    *("d MMMM y", "dd MMMM y", "d. MMMM y", "dd. MMMM y", "d MMM y", "dd MMM y", "MMM d, y", "MMM dd, y"),
+    *("MMMM dd, y", "d-MMM-y", "dd-MMM-y", "dd-MMM-yy"),
+)
+# What stands between thousands and before decimals.
+MARKS = (",.", ".,", " ,", " .", "'.")
 
 
 class Views(NamedTuple):
@@ -75,11 +75,32 @@ class Check(NamedTuple):
 class Tally:
     """Count for one way to read."""
 
-    hits: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    found: dict[Path, set[int]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
-    whole: int = 0
     cpu_ms_per_page: list[float] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+
+    def share(self, checks: Mapping[Path, list[Check]], measure: str) -> float:
+        """Return how many of a measure's values were found, in %."""
+        wanted = [(path, n) for path, ones in checks.items() for n, one in enumerate(ones) if one.measure == measure]
+        return 100 * sum(n in self.found.get(path, ()) for path, n in wanted) / max(1, len(wanted))
+
+    def whole(self, checks: Mapping[Path, list[Check]]) -> float:
+        """Return how many documents have number, date, total, vendor and line totals, in %."""
+        needed = (*HEADER, "line total")
+        whole = [
+            path in self.found and all(n in self.found[path] for n, one in enumerate(ones) if one.measure in needed)
+            for path, ones in checks.items()
+        ]
+        return 100 * sum(whole) / max(1, len(whole))
+
+    def missing(self, checks: Mapping[Path, list[Check]]) -> list[str]:
+        """Name what was not found."""
+        return [
+            f"{path.name}: {one.measure} {one.value}"
+            for path, ones in checks.items()
+            for n, one in enumerate(ones)
+            if n not in self.found.get(path, ())
+        ]
 
 
 def by_product(path: Path) -> Views:
@@ -111,11 +132,18 @@ def by_pypdfium2(path: Path) -> Views:
     return Views("\n".join(texts), "", len(texts))
 
 
+def by_rows(path: Path) -> Views:
+    """Read with rows made from PDFium's words alone."""
+    pages = parse_again(path, name=path.name, settings=SETTINGS).pages
+    return Views("\n".join(rows_of(page.words) for page in pages), "", len(pages))
+
+
 READERS: dict[str, Callable[[Path], Views]] = {
     "product": by_product,
     "pypdf plain": by_pypdf_plain,
     "pypdf layout": by_pypdf_layout,
     "pypdfium2": by_pypdfium2,
+    "its rows": by_rows,
 }
 
 
@@ -126,17 +154,18 @@ def main() -> None:
     parser.add_argument("--missing", action="store_true", help="name what the product's text lacks")
     options = parser.parse_args()
     files = [path for folder in options.folders for path in sorted(folder.iterdir()) if _is_document(path)]
-    pdfs = [path for path in files if path.suffix.lower() == ".pdf"]
-    checks = {path: _checks(json.loads(path.with_suffix(".json").read_text())) for path in files}
-    counts = {measure: sum(check.measure == measure for path in pdfs for check in checks[path]) for measure in MEASURES}
-    tallies = {name: _tally(read, pdfs, checks) for name, read in READERS.items()}
-    others = _tally(by_product, [path for path in files if path not in pdfs], checks)
-    _print(tallies, counts, len(pdfs))
-    apart = sum(len(_not_in_text(json.loads(path.with_suffix(".json").read_text()))) for path in files)
-    print(f"\n{len(files) - len(pdfs)} files that are no PDF: {others.whole} complete, {len(others.lost)} lost")
+    truths = {path: json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) for path in files}
+    checks = {path: _checks(truth) for path, truth in truths.items()}
+    pdfs = {path: ones for path, ones in checks.items() if path.suffix.lower() == ".pdf"}
+    others = {path: ones for path, ones in checks.items() if path not in pdfs}
+    tallies = {name: _tally(read, pdfs) for name, read in READERS.items()}
+    _print({**tallies, "any": _any(tallies.values())}, pdfs)
+    rest = _tally(by_product, others)
+    print(f"\n{len(others)} files that are no PDF: {rest.whole(others):.0f} % complete, {len(rest.lost)} lost")
+    apart = sum(len(_not_in_text(truth)) for truth in truths.values())
     print(f"{apart} kinds of value are in no text layer (meta.not_in_text) and not counted")
     if options.missing:
-        print("\nNot in the product's text:", *tallies["product"].missing, *others.missing, sep="\n  ")
+        print("\nNot in the product's text:", *tallies["product"].missing(pdfs), *rest.missing(others), sep="\n  ")
 
 
 def _is_document(path: Path) -> bool:
@@ -181,16 +210,20 @@ def _any_finder(prints: set[str]) -> Callable[[Views], bool]:
 
 
 def _row_finder(text: str, amount: str) -> Callable[[Views], bool]:
-    """Look for a line with the start of a line's text (it may wrap) and its total, in the view a model is shown."""
-    start, prints = _dense(" ".join(text.split()[:2]))[:12], _amounts(amount)
-    return lambda views: any(start in _dense(line) and _stands_in(prints, line) for line in views.shown.split("\n"))
+    words, prints = text.split(), _amounts(amount)
+    pairs = [_dense(f"{one}{two}") for one, two in pairwise(words)] or [_dense(text)]
+
+    def found(views: Views) -> bool:
+        lines = [line for line in views.shown.split("\n") if _stands_in(prints, line)]
+        return any(pair in _dense(line) for line in lines for pair in pairs)
+
+    return found
 
 
 def _stands_in(prints: set[str], text: str) -> bool:
-    text = re.sub(
-        r"[^\S\n]+", " ", text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("\u2212", "-")
-    ).casefold()
-    return any(re.search(rf"(?<![\d]){re.escape(one)}(?![\d])", text) for one in prints)
+    text = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("\N{MINUS SIGN}", "-")
+    text = re.sub(r"[^\S\n]+", " ", text).casefold()
+    return any(re.search(rf"(?<!\d){re.escape(one)}(?!\d)", text) for one in prints)
 
 
 def _dense(text: str) -> str:
@@ -201,34 +234,24 @@ def _amounts(value: str) -> set[str]:
     """Return the usual ways to print an amount, without its sign."""
     amount = abs(Decimal(value))
     decimals = max(0, -int(amount.as_tuple().exponent))
+    whole = {0} if amount == amount.to_integral_value() else set()
     forms: set[str] = set()
-    for places in {decimals, *range(max(2, decimals), 5)}:
+    for places in {decimals, *whole, *range(max(2, decimals), 5)}:
         for grouped in (f"{amount:,.{places}f}", f"{amount:.{places}f}"):
-            forms.update(
-                grouped.translate(str.maketrans(",.", marks)) for marks in (",.", ".,", " ,", " .", "',"[0] + ".")
-            )
-    if amount == amount.to_integral_value():
-        forms.update(
-            {f"{amount:.0f}", f"{amount:,.0f}", f"{amount:,.0f}".replace(",", "."), f"{amount:,.0f}".replace(",", " ")}
-        )
+            forms.update(grouped.translate(str.maketrans(",.", marks)) for marks in MARKS)
     return forms
 
 
 def _dates(day: date) -> set[str]:
     prints = {format_date(day, pattern, locale="en_US") for pattern in NUMERIC_DATES}
     for language in LANGUAGES:
-        prints.update(format_date(day, style, locale=language) for style in ("medium", "long", "full"))
-        patterns = ("d MMMM y", "dd MMMM y", "d. MMMM y", "dd. MMMM y", "d MMM y", "dd MMM y", "MMM d, y", "d-MMM-y")
-        prints.update(
-            format_date(day, pattern, locale=language)
-            for pattern in (*patterns, "MMM dd, y", "MMMM dd, y", "dd-MMM-y", "dd-MMM-yy")
-        )
+        prints.update(format_date(day, style, locale=language) for style in ("medium", "long", "full", *WORDED_DATES))
     return {text.casefold() for text in prints}
 
 
-def _tally(read: Callable[[Path], Views], files: list[Path], checks: Mapping[Path, list[Check]]) -> Tally:
+def _tally(read: Callable[[Path], Views], checks: Mapping[Path, list[Check]]) -> Tally:
     tally = Tally()
-    for path in files:
+    for path, ones in checks.items():
         before = time.process_time()
         try:
             views = read(path)
@@ -236,33 +259,36 @@ def _tally(read: Callable[[Path], Views], files: list[Path], checks: Mapping[Pat
             tally.lost.append(f"{path.name}: {error}")
             continue
         tally.cpu_ms_per_page.append((time.process_time() - before) * 1000 / max(1, views.pages))
-        missed = [check for check in checks[path] if not check.found(views)]
-        for check in checks[path]:
-            tally.hits[check.measure] += check not in missed
-        tally.whole += not any(check.measure in (*HEADER, "line total") for check in missed)
-        tally.missing += [f"{path.name}: {check.measure} {check.value}" for check in missed]
+        tally.found[path] = {number for number, one in enumerate(ones) if one.found(views)}
     return tally
 
 
-def _print(tallies: Mapping[str, Tally], counts: Mapping[str, int], files: int) -> None:
-    print(f"{'share in %':34}{'n':>5}" + "".join(f"{name:>14}" for name in tallies))
-    for label, count, values in _rows(tallies, counts, files):
-        print(f"{label:34}{count:>5}" + "".join(f"{value:>14.1f}" for value in values))
+def _any(tallies: Iterable[Tally]) -> Tally:
+    """Return what at least one way to read sees."""
+    together = Tally()
+    for tally in tallies:
+        for path, found in tally.found.items():
+            together.found.setdefault(path, set()).update(found)
+    return together
+
+
+def _print(tallies: Mapping[str, Tally], checks: Mapping[Path, list[Check]]) -> None:
+    print(f"{'share in %':34}{'n':>5}" + "".join(f"{name:>13}" for name in tallies))
+    labels = {"line text": "line text, whole", "row": "line text and total on one line"}
+    for measure in MEASURES:
+        count = sum(one.measure == measure for ones in checks.values() for one in ones)
+        _print_row(labels.get(measure, measure), count, [tally.share(checks, measure) for tally in tallies.values()])
+    _print_row("documents complete", len(checks), [tally.whole(checks) for tally in tallies.values()])
+    _print_row("files lost", len(checks), [len(tally.lost) for tally in tallies.values()])
+    costs = [statistics.median(tally.cpu_ms_per_page or [0]) for tally in tallies.values()]
+    _print_row("CPU ms a page, median file", len(checks), costs)
     for name, tally in tallies.items():
         for lost in tally.lost:
             print(f"lost by {name}: {lost}")
 
 
-def _rows(
-    tallies: Mapping[str, Tally], counts: Mapping[str, int], files: int
-) -> Iterator[tuple[str, int, list[float]]]:
-    labels = {"line text": "line text, whole", "row": "line text and total on one line"}
-    for measure in MEASURES:
-        shares = [100 * tally.hits[measure] / max(1, counts[measure]) for tally in tallies.values()]
-        yield labels.get(measure, measure), counts[measure], shares
-    yield "documents complete", files, [100 * tally.whole / max(1, files) for tally in tallies.values()]
-    yield "files lost", files, [float(len(tally.lost)) for tally in tallies.values()]
-    yield "CPU ms a page, median file", files, [statistics.median(tally.cpu_ms_per_page) for tally in tallies.values()]
+def _print_row(label: str, count: int, values: Iterable[float]) -> None:
+    print(f"{label:34}{count:>5}" + "".join(f"{value:>13.1f}" for value in values))
 
 
 if __name__ == "__main__":
