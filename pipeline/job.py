@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -36,7 +36,11 @@ FINISHED = (State.DONE, State.REVIEW, State.FAILED)
 
 @dataclass(frozen=True)
 class Claim:
-    """Say which file a job was made from; `size` in bytes, `name` as it stood in the inbox."""
+    """Say which file a job was made from; `size` in bytes, `name` as it stood in the inbox.
+
+    A job for one of several invoices in a file has the `pages` of it, counted from 1, and names the `parent` job that
+    split the file; other jobs have the whole file.
+    """
 
     job: str
     agent: str
@@ -44,6 +48,8 @@ class Claim:
     sha256: str
     size: int
     received_at: str
+    pages: tuple[int, ...] = ()
+    parent: str = ""
 
     @property
     def source_name(self) -> str:
@@ -128,6 +134,15 @@ def job_name(file_name: str, digest: str) -> str:
     return f"{slug or 'file'}-{digest}"
 
 
+def part_of(claim: Claim, pages: Sequence[int]) -> Claim:
+    """Return the claim of a job for some pages of the file; the same pages always give the same job."""
+    named = "\0".join((claim.agent, claim.sha256, *map(str, pages)))
+    digest = hashlib.sha256(named.encode()).hexdigest()[:DIGEST_LENGTH]
+    span = str(pages[0]) if len(pages) == 1 else f"{pages[0]}-{pages[-1]}"
+    slug = job_name(claim.name, "")[: _SLUG_LENGTH - len(span) - 2].rstrip("-")
+    return replace(claim, job=f"{slug}-p{span}-{digest}", pages=tuple(pages), parent=claim.job)
+
+
 def _safe_suffix(name: str) -> str:
     suffix = Path(name).suffix.lower()
     return suffix if re.fullmatch(r"\.[a-z0-9]{1,10}", suffix) else ""
@@ -136,8 +151,7 @@ def _safe_suffix(name: str) -> str:
 def _fold_one(record: JobRecord, one: Event) -> JobRecord:
     match one["event"]:
         case "job.claimed":
-            claim = Claim(**{key: one[key] for key in ("job", "agent", "name", "sha256", "size", "received_at")})
-            return replace(record, claim=claim)
+            return replace(record, claim=_claim(one))
         case "job.reopened":
             opened = JobRecord(claim=record.claim, attempts=record.attempts)
             return opened if one["fresh"] else replace(opened, steps=record.steps, notes=record.notes)
@@ -159,6 +173,11 @@ def _fold_one(record: JobRecord, one: Event) -> JobRecord:
         case _ if "step" in one:
             return _step_finished(record, one)
     return record
+
+
+def _claim(one: Event) -> Claim:
+    claim = Claim(**{key: one[key] for key in ("job", "agent", "name", "sha256", "size", "received_at")})
+    return replace(claim, pages=tuple(one.get("pages", ())), parent=one.get("parent", ""))
 
 
 def _attempt_started(record: JobRecord, one: Event) -> JobRecord:

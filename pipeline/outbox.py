@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from pipeline.disk import Disk, is_plain_file, names_in
-from pipeline.errors import JobNotFound, StorageFault, TraceDamaged
+from pipeline.errors import DocumentError, JobNotFound, StorageFault, TraceDamaged
 from pipeline.index import JobIndex
 from pipeline.job import (
     DIGEST_LENGTH,
@@ -183,6 +183,20 @@ class Outbox:
             self._abandon_if_possible(folder)
             raise
         return self._take(path, folder, claim, before_signature=_signature(before), keep=keep)
+
+    def open_part(self, parent: JobFolder, claim: Claim) -> JobFolder:
+        """Return the job for some pages of the parent's file; a new one is made in working/ with a copy of the file."""
+        known = self._at(claim.job)
+        if known is not None and not (known.state is State.WORKING and was_cut_short(known)):
+            return known
+        source = parent.source_path
+        if source is None:
+            message = f"{claim.name} is no longer in its job's folder"
+            raise DocumentError(message, reason="missing", hint="drop the file again")
+        folder = JobFolder(self.root / State.WORKING / claim.job)
+        self._open(folder, claim, digest_of(claim.job))
+        self._disk.copy(source, folder.path / claim.source_name)
+        return folder
 
     def adopt(self, folder: Path) -> ClaimOutcome:
         """Take a job's folder that a person moved back into the inbox, to be tried again from the start.

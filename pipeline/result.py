@@ -8,14 +8,17 @@ from typing import Any
 from pipeline import __version__
 from pipeline.errors import PipelineError
 from pipeline.invoice.model import dumps
-from pipeline.job import DOCUMENT_STEP, JobRecord, State
+from pipeline.job import DOCUMENT_STEP, JobRecord, State, part_of
 
 RESULT_SCHEMA = "invoice-pipeline/result/1"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold what a session came to; the parts are plain JSON, amounts exact decimals."""
+    """Hold what a session came to; its pieces are plain JSON, amounts exact decimals.
+
+    `parts` are the pages of each invoice in a file that holds several; each becomes a job of its own.
+    """
 
     status: State
     kind: str | None = None
@@ -24,6 +27,7 @@ class Outcome:
     findings: tuple[dict[str, Any], ...] = ()
     answer: str | None = None
     error: dict[str, Any] | None = None
+    parts: tuple[tuple[int, ...], ...] = ()
 
 
 def failure(error: BaseException, *, quoting: bool = True) -> dict[str, Any]:
@@ -61,6 +65,8 @@ def compose(record: JobRecord, outcome: Outcome, *, prompts: str) -> bytes:
             "media_type": document.get("media_type"),
             "pages": len(document["pages"]) if document else None,
         },
+        "part_of": {"job": claim.parent, "pages": list(claim.pages)} if claim.parent else None,
+        "parts": [{"job": part_of(claim, pages).job, "pages": list(pages)} for pages in outcome.parts],
         "kind": outcome.kind,
         "invoice": outcome.invoice,
         "evidence": outcome.evidence,

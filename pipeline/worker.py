@@ -36,6 +36,7 @@ from pipeline.einvoices import read_einvoice, store_einvoice
 from pipeline.errors import DocumentError, JobNotFound, OutputFault
 from pipeline.invoice.keeping import kept_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, Severity
+from pipeline.invoice.splitting import Split, split_document
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.unverified import only_seen
 from pipeline.invoice.verify import Verified
@@ -77,6 +78,9 @@ class Worker:
             clean = verified_outcome(found.verified, document).status is State.DONE
             also = await store_einvoice(found.verified, claim, clean=clean, store=self._store, steps=steps)
             return verified_outcome(found.verified, document, also=also)
+        split = await anyio.to_thread.run_sync(split_document, document)
+        if len(split.parts) > 1:
+            return split_outcome(split, document)
         ended = await self._session(settings, document, job, claim, steps)
         outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
         return replace(outcome, findings=(*outcome.findings, *(one.to_json() for one in found.findings)))
@@ -98,9 +102,13 @@ class Worker:
                 raise DocumentError(
                     f"{claim.name} is no longer in its job's folder", reason="missing", hint="drop the file again"
                 )
-            return (await self._reader.read(source, name=claim.name)).to_json()
+            document = await self._reader.read(source, name=claim.name)
+            return (document.only(claim.pages) if claim.pages else document).to_json()
 
-        return Document.from_json(await steps.run("document", {"sha256": claim.sha256}, read))
+        request: JsonObject = {"sha256": claim.sha256}
+        if claim.pages:
+            request["pages"] = list(claim.pages)
+        return Document.from_json(await steps.run("document", request, read))
 
     async def _session(
         self, settings: AgentSettings, document: Document, job: JobFolder, claim: Claim, steps: Journal
@@ -210,7 +218,8 @@ def document_task(agent: AgentSettings, document: Document) -> str:
     The mark is made of the content's digest, which no text can contain of itself.
     """
     mark = document.sha256[:16]
-    pages = "\n".join(_page(page, of=len(document.pages)) for page in document.pages)
+    last = max((page.number for page in document.pages), default=0)
+    pages = "\n".join(_page(page, of=last) for page in document.pages)
     return f'{agent.task.strip()}\n\n<document mark="{mark}">\n{pages}\n</document mark="{mark}">'
 
 
@@ -232,6 +241,20 @@ def answer_outcome(ended: SessionOutcome, document: Document) -> Outcome:
         raise OutputFault("the session ended without an answer", hint="try a larger model")
     status = State.DONE if is_whole(document) else State.REVIEW
     return Outcome(status, kind=Kind.OTHER.value, answer=str(ended.result), findings=_notices(document))
+
+
+def split_outcome(split: Split, document: Document) -> Outcome:
+    """Return the outcome of a file with several invoices: each becomes a job of its own, and this one is at its end."""
+    spans = ", ".join(part.span for part in split.parts)
+    message = f"The file holds {len(split.parts)} invoices, each of which is a job of its own: {spans}."
+    told = Finding(code="split", severity=Severity.INFO, field="", message=message)
+    whole = not any(notice.gap for notice in document.notices)
+    return Outcome(
+        State.DONE if whole else State.REVIEW,
+        kind=Kind.OTHER.value,
+        findings=(told.to_json(), *_notices(document)),
+        parts=tuple(part.page_numbers for part in split.parts),
+    )
 
 
 def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document) -> Outcome:

@@ -141,7 +141,7 @@ class RulesModel:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Say what is dropped and how the world is."""
+    """Say what is dropped, how the world is, and how many jobs come of it."""
 
     name: str
     file: str
@@ -149,6 +149,7 @@ class Scenario:
     status: str
     two_file_systems: bool = False
     overflows: bool = False
+    jobs: int = 1
 
 
 @dataclass
@@ -198,13 +199,13 @@ class World:
         finally:
             database.dispose()
         return {
-            "result": [_stable(path) for path in outbox.glob("*/*/result.json")],
+            "result": sorted(map(_stable, outbox.glob("*/*/result.json")), key=lambda result: str(result["job"])),
             "states": sorted(path.parent.name for path in outbox.glob("*/*") if path.is_dir()),
             "inbox": sorted(path.name for path in (self.root / "inbox").iterdir()),
             "bytes": sum(hashlib.sha256(path.read_bytes()).hexdigest() == wanted for path in files),
             "leftovers": sorted(path.name for path in files if path.name.endswith(".writing")),
             "records": records,
-            "indexed": list(indexed),
+            "indexed": sorted(indexed),
         }
 
 

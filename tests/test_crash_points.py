@@ -30,7 +30,9 @@ REVIEW = Scenario("review", "lamp.txt", INVOICE.replace("120.00", "125.00").enco
 FAILED = Scenario("failed", "lamp.pdf", b"%PDF-1.7 nothing of a PDF but its ends %%EOF", "failed")
 OVERFLOW = Scenario("failed in the session", "lamp.txt", INVOICE.encode(), "failed", overflows=True)
 APART = Scenario("two file systems", "lamp.txt", INVOICE.encode(), "done", two_file_systems=True)
-SCENARIOS = (DONE, APART, REVIEW, FAILED, OVERFLOW)
+TWO = "\f".join((INVOICE.replace("Works", "Works Invoice"), INVOICE.replace("LW-2041", "LW-2042")))
+SPLIT = Scenario("two invoices", "lamps.txt", TWO.encode(), "done", jobs=3)
+SCENARIOS = (DONE, APART, REVIEW, FAILED, OVERFLOW, SPLIT)
 
 
 @pytest.fixture
@@ -66,8 +68,8 @@ async def test_every_operation_on_the_disk_may_go_wrong(
     counting = reference.disk()
     await reference.work(counting)
     expected = reference.seen()
-    assert [one["status"] for one in expected["result"]] == [scenario.status]
-    assert (expected["inbox"], expected["bytes"], expected["leftovers"]) == ([], 1, [])
+    assert [one["status"] for one in expected["result"]] == [scenario.status] * scenario.jobs
+    assert (expected["inbox"], expected["bytes"], expected["leftovers"]) == ([], scenario.jobs, [])
     points = len(counting.operations)
     in_place = 0
     for point in range(1, points + 1):

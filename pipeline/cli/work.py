@@ -90,9 +90,14 @@ def progress_of(what: str, total: int) -> Iterator[Observer]:
 
 
 def finished_results(outbox: Outbox, jobs: list[str]) -> list[dict[str, Any]]:
-    """Return the results of the jobs that have ended; the old result of one that is still in work does not count."""
+    """Return the results of the jobs that have ended, and of those split off from them.
+
+    The old result of a job that is still in work does not count.
+    """
     found = (outbox.find(name) for name in jobs)
-    return [result for job in found if job.state in FINISHED and (result := job.result())]
+    results = [result for job in found if job.state in FINISHED and (result := job.result())]
+    parts = [part["job"] for result in results for part in result.get("parts", ())]
+    return [*results, *finished_results(outbox, parts)] if parts else results
 
 
 def raise_if_host_lost(app: App) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -130,6 +130,10 @@ class Document:
     def text(self) -> str:
         """Return the whole text, pages separated by a form feed."""
         return "\f".join(page.text for page in self.pages)
+
+    def only(self, pages: Collection[int]) -> Document:
+        """Return the document with these pages and no others; they keep their numbers."""
+        return replace(self, pages=tuple(page for page in self.pages if page.number in pages))
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON for the trace."""

@@ -15,7 +15,7 @@ import structlog
 from pipeline.disk import storage_fault
 from pipeline.engine.storage import Storage
 from pipeline.errors import HostFault, PipelineError, StorageFault
-from pipeline.job import Claim, JobRecord, State, seconds_between
+from pipeline.job import Claim, JobRecord, State, part_of, seconds_between
 from pipeline.journal import Journal, into, open_journal
 from pipeline.outbox import JobFolder, Outbox, stale
 from pipeline.result import Outcome, compose, failure, outcome_of_failure
@@ -79,6 +79,7 @@ class FileEngine:
         self.host_lost: HostFault | StorageFault | None = None
         self.storage = Storage()
         self._started: dict[str, int] = {}
+        self._owned: set[str] = set()
         self._room = anyio.Semaphore(concurrency, max_value=concurrency)
         self._stop = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -109,10 +110,10 @@ class FileEngine:
         """Start a job that lies in working/; its place was taken with `room`."""
         if self._tasks is None:
             raise RuntimeError("the engine does not serve")
-        if self._stop.is_set():
-            self._room.release()  # it lies in working/ and goes on at the next start
+        if self._stop.is_set() or job.name in self._owned:
+            self._room.release()  # it lies in working/ and goes on at the next start, or goes on already
             return
-        self._unfinished += 1
+        self._own(job)
         self._tasks.start_soon(self._run, job, name=job.name)
 
     async def drained(self) -> None:
@@ -138,6 +139,7 @@ class FileEngine:
             log.exception("job.left", job=job.name, hint="it goes on at the next start")
         finally:
             self._started.pop(job.name, None)
+            self._owned.discard(job.name)
             self.storage.left(job.name)
             if held:
                 self._room.release()
@@ -243,9 +245,30 @@ class FileEngine:
         return delay
 
     async def _finish(self, job: JobFolder, journal: Journal, claim: Claim, outcome: Outcome) -> None:
+        for pages in outcome.parts:
+            await self._open_part(job, part_of(claim, pages))
         finished = event("job.finished", attempt=journal.attempt, status=outcome.status, finished_at=utc_now())
         await journal.write({**finished, "error": outcome.error})
         await self._publish(job, claim, outcome)
+
+    async def _open_part(self, parent: JobFolder, claim: Claim) -> None:
+        """Make a job for one invoice of a file that holds several, and see to it that it gets its turn."""
+        with anyio.CancelScope(shield=True):  # what is made and not submitted would lie until the next start
+            part = await anyio.to_thread.run_sync(self._outbox.open_part, parent, claim)
+            if part.state is not State.WORKING or part.name in self._owned or self._tasks is None:
+                return
+            log.info("job.split_off", job=part.name, parent=parent.name)
+            self._own(part)
+            self._tasks.start_soon(self._run_in_turn, part, name=part.name)
+
+    def _own(self, job: JobFolder) -> None:
+        self._owned.add(job.name)
+        self._unfinished += 1
+
+    async def _run_in_turn(self, job: JobFolder) -> None:
+        """Run a job that no place was taken for."""
+        await self._room.acquire()
+        await self._run(job)
 
     async def _finish_again(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
         """Repeat what a crash cut off between the trace's last event and the rename."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from stdnum import iban as iban_numbers
 from stdnum.eu import vat as vat_numbers
-from stdnum.exceptions import ValidationError
+from stdnum.exceptions import InvalidLength, ValidationError
 
 from pipeline.invoice.model import Finding, Invoice, Kind, LineItem, Party, Severity, Tax
 from pipeline.invoice.numbers import is_currency
@@ -253,7 +253,10 @@ def _currency(invoice: Invoice) -> Iterator[Finding]:
 def _identifiers(role: str, party: Party) -> Iterator[Finding]:
     if party.iban is not None and not _is_valid_iban(party.iban):
         yield warning("iban_check_digits", f"{role}.iban", f"The check digits of the IBAN {party.iban} are wrong.")
-    if party.vat_id is not None and not _is_valid_vat(party.vat_id):
+    slip = _vat_slip(party.vat_id) if party.vat_id is not None else None
+    if isinstance(slip, InvalidLength):
+        yield error("vat_length", f"{role}.vat_id", f"{party.vat_id} has not as many signs as its country's VAT ids.")
+    elif slip is not None:
         yield warning("vat_check_digits", f"{role}.vat_id", f"The VAT number {party.vat_id} fails its country's check.")
 
 
@@ -261,13 +264,13 @@ def _is_valid_iban(number: str) -> bool:
     return bool(iban_numbers.is_valid(number))
 
 
-def _is_valid_vat(number: str) -> bool:
+def _vat_slip(number: str) -> ValidationError | None:
     """Check EU numbers with their country prefix; others are not known well enough to doubt."""
     prefix = number.strip()[:2].upper()
     if prefix.lower() not in vat_numbers.MEMBER_STATES and prefix != "EL":
-        return True
+        return None
     try:
         vat_numbers.validate(number)
-    except ValidationError:
-        return False
-    return True
+    except ValidationError as slip:
+        return slip
+    return None

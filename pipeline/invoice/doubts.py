@@ -12,6 +12,7 @@ from pipeline.invoice.checks import error, warning
 from pipeline.invoice.days import day_doubts
 from pipeline.invoice.evidence import Money
 from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.line_sums import line_sum_doubts
 from pipeline.invoice.locale_hints import currency_rivals, labelled_currencies
 from pipeline.invoice.model import Finding, Invoice, Kind
 from pipeline.invoice.numbers import currencies_of, currency_pattern, is_currency
@@ -38,6 +39,7 @@ def doubts(table: Table, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
     yield from several_invoices(index, kind)
     yield from role_doubts(index, invoice)
     yield from row_doubts(table, invoice)
+    yield from line_sum_doubts(index, invoice)
 
 
 def _currency(index: DocumentIndex, invoice: Invoice, total: Money | None) -> Iterator[Finding]:

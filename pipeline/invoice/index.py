@@ -60,6 +60,7 @@ class DocumentIndex:
         self.lines = tuple(_lines(document))
         self.is_xml = "xml" in document.media_type
         self.places = Places(document.pages)
+        self.first_page = document.pages[0].number if document.pages else 1
         self._amounts_by_line: dict[int, list[Amount]] = {}
         self._dates_by_line: dict[int, list[PrintedDate]] = {}
         for number, line in enumerate(self.lines):

@@ -26,6 +26,10 @@ _ALIGNED = 2
 _MOST_NUMBERS = 10
 _ROWS_BELOW = 4
 _MOST_OCCURRENCES = 60
+_HEADS = ("quantity", "price")
+# Heads of one table may stand on several lines, and its rows go on for a page.
+_HEAD_LINES = 2
+_MOST_ROWS = 120
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,9 @@ def _turned(table: Table, invoice: Invoice) -> Iterator[Finding]:
     orders: dict[int, bool] = {}
     for number, line in enumerate(invoice.line_items):
         price = table.place(number, "unit_price")
+        if _not_under_head(table, number, line):
+            yield _exchanged(number)
+            continue
         if price is None or line.quantity is None or line.unit_price is None:
             continue
         order = _order(table.index, price.line, line)
@@ -236,6 +243,61 @@ def _turned(table: Table, invoice: Invoice) -> Iterator[Finding]:
     for number, order in orders.items():
         if count[order] < count[not order]:
             yield _exchanged(number)
+
+
+def _not_under_head(table: Table, number: int, line: LineItem) -> bool:
+    """Say whether the heads of the columns prove that quantity and price are not those of their row.
+
+    Either one of them stands in the other's column, or the numbers under the heads multiply to the line's total.
+    """
+    place = table.place(number, "total") or table.place(number, "unit_price") or table.place(number, "quantity")
+    if place is None:
+        return False
+    heads = _heads_above(table.index, place.line)
+    quantity, price = (_under(table.index, place.line, heads, head) for head in _HEADS)
+    if quantity is not None and line.unit_price is not None and _is(quantity, line.unit_price):
+        return not _is(quantity, line.quantity) and (price is None or not _is(price, line.unit_price))
+    if quantity is None or price is None or not line.total:
+        return False
+    is_proven = any(is_product(one, two, abs(line.total)) for one in quantity.values for two in price.values)
+    read = ((quantity, line.quantity), (price, line.unit_price))
+    return is_proven and any(value is not None and not _is(printed, value) for printed, value in read)
+
+
+def _is(printed: Amount, value: Decimal | None) -> bool:
+    return value is not None and abs(value) in map(abs, printed.values)
+
+
+def _under(index: DocumentIndex, line: int, heads: Mapping[str, tuple[int, int]], head: str) -> Amount | None:
+    """Return the one number of a row that stands under a head and under no other."""
+    if head not in heads:
+        return None
+    found = [one for one in index.amounts_in(line) if not one.part and not one.percent]
+    near = [one for one in found if _gap(heads[head], one) <= _ALIGNED]
+    is_shared = any(_gap(span, one) <= _ALIGNED for one in near for other, span in heads.items() if other != head)
+    return near[0] if len(near) == 1 and not is_shared else None
+
+
+def _heads_above(index: DocumentIndex, line: int) -> dict[str, tuple[int, int]]:
+    """Return where the nearest heads of quantities and prices above a line stand, if they are of one table."""
+    here = index.lines[line]
+    found: dict[str, tuple[int, int]] = {}
+    at: dict[str, int] = {}
+    for number in range(line - 1, max(-1, line - 1 - _MOST_ROWS), -1):
+        above = index.lines[number]
+        if above.page != here.page or above.plain != here.plain or len(found) == len(_HEADS):
+            break
+        for cell in _CELL.finditer(above.text):
+            named = [head for head in _HEADS if mentions(cell.group(), head)]
+            if len(named) == 1 and named[0] not in found and not any(map(str.isdigit, cell.group())):
+                found[named[0]], at[named[0]] = cell.span(), number
+    is_one_table = not at or max(at.values()) - min(at.values()) <= _HEAD_LINES
+    return found if is_one_table else {}
+
+
+def _gap(span: tuple[int, int], number: Amount) -> int:
+    """Return how many characters lie between a head and a number below it; 0 where one is above the other."""
+    return max(0, span[0] - number.end, number.start - span[1])
 
 
 def _order(index: DocumentIndex, row: int, line: LineItem) -> bool | None:
@@ -255,7 +317,7 @@ def _order(index: DocumentIndex, row: int, line: LineItem) -> bool | None:
 
 
 def _exchanged(number: int) -> Finding:
-    message = "Quantity and unit price stand in each other's columns."
+    message = "Quantity and unit price are not those that stand in their columns."
     return error("columns_exchanged", f"line_items.{number}.quantity", message)
 
 

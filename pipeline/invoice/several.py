@@ -48,8 +48,8 @@ def _parts(index: DocumentIndex) -> list[_Part]:
     if index.is_xml:
         return parts
     for one in references(index):
-        is_known = any(_is_same(one.text, part.number) for part in parts)
-        if one.standing is Standing.INVOICE_NUMBER and not is_known and _heads_an_invoice(index, one):
+        is_known = any(is_same_number(one.text, part.number) for part in parts)
+        if one.standing is Standing.INVOICE_NUMBER and not is_known and heads_an_invoice(index, one):
             parts.append(_Part(one.text, one.line))
     for amount in index.all_amounts():
         part = _part_at(index, parts, amount.line)
@@ -64,7 +64,7 @@ def _parts(index: DocumentIndex) -> list[_Part]:
     return parts
 
 
-def _heads_an_invoice(index: DocumentIndex, one: Reference) -> bool:
+def heads_an_invoice(index: DocumentIndex, one: Reference) -> bool:
     """Say whether a number may begin an invoice; instalments are named with an amount, credited ones with a date."""
     before = index.lines[one.line].text[: one.start]
     is_alone = (
@@ -75,7 +75,7 @@ def _heads_an_invoice(index: DocumentIndex, one: Reference) -> bool:
     return is_alone and not index.lines[one.line].plain
 
 
-def _is_same(one: str, other: str) -> bool:
+def is_same_number(one: str, other: str) -> bool:
     first, second = squeeze(one), squeeze(other)
     return first in second or second in first
 

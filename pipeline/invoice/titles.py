@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -68,7 +69,7 @@ def _titles(index: DocumentIndex) -> Iterator[str]:
 
 def _cells(index: DocumentIndex) -> Iterator[str]:
     for line in index.lines:
-        if line.page == 1 and not line.plain:
+        if line.page == index.first_page and not line.plain:
             yield from _CELL.findall(line.text)
 
 
@@ -94,7 +95,8 @@ def _preparing_title(index: DocumentIndex) -> str | None:
         return None
     if any(one.standing is Standing.INVOICE_NUMBER for one in references(index)):
         return None
-    head = [line.text for line in index.lines if line.page == 1 and not line.plain and line.text.strip()][:_HEAD_LINES]
+    first = (line.text for line in index.lines if line.page == index.first_page and not line.plain)
+    head = list(itertools.islice((text for text in first if text.strip()), _HEAD_LINES))
     cells = (cell for text in head for cell in _CELL.findall(text) if ":" not in cell)
     return next((cell for cell in cells if _is_named(cell, "preparing_document", _TITLE_WORDS)), None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
 from pipeline.invoice.recognised import recognition_doubts
+from pipeline.invoice.splitting import split_document
 from pipeline.invoice.titles import invoice_signs
 from pipeline.invoice.unverified import as_claimed, not_verifiable, only_seen
 
@@ -87,7 +88,7 @@ def verify(raw: Mapping[str, Any], document: Document) -> Verified:
     checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
     found = doubts(grounding.table(), invoice, extraction.kind)
     unsure = recognition_doubts(document, invoice, grounding.evidence)
-    findings = with_hints([*grounding.findings, *found, *unsure, *checked], index, invoice)
+    findings = with_hints([*grounding.findings, *_with_split(found, document), *unsure, *checked], index, invoice)
     return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
 
 
@@ -100,6 +101,13 @@ def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) ->
     for path, value in corrections.items():
         _correct(merged, path, value)
     return merged
+
+
+def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:
+    """Add what the pages say of several invoices, unless it is known already."""
+    known = list(found)
+    codes = {finding.code for finding in known}
+    return [*known, *(one for one in split_document(document).findings() if one.code not in codes)]
 
 
 def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:

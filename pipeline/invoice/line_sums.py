@@ -1,0 +1,57 @@
+"""Hold the lines of an invoice against the subtotal that the document prints for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from pipeline.invoice.checks import error, lines_fit, sum_of_lines
+from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.labels import Label, mentions
+from pipeline.invoice.model import Finding, Invoice
+
+_GROUPS = ("subtotal", "line_sum")
+_CENT = Decimal("0.01")
+
+
+def line_sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
+    """Find lines that do not make the subtotal: one of them is missing, doubled or misread.
+
+    Sections and pages have subtotals of their own, so one of them is enough, or all of them together. A discount or a
+    charge printed beside the lines may stand between them and the subtotal.
+    """
+    total = sum_of_lines(invoice)
+    if index.is_xml or total is None or lines_fit(invoice, total):
+        return
+    printed = _subtotals(index)
+    if not printed or any(abs(abs(total) - one) <= _tolerance(invoice) for one in (*printed, sum(printed))):
+        return
+    if not any(_explains(index, abs(one - abs(total))) for one in printed):
+        words = " or ".join(format(one, "f") for one in sorted(printed))
+        message = f"The lines add up to {total}, but the document prints {words} as their sum."
+        yield error("lines_not_subtotal", "line_items", message)
+
+
+def _subtotals(index: DocumentIndex) -> set[Decimal]:
+    found = set()
+    for seen in index.all_amounts():
+        line = index.lines[seen.line]
+        readings = index.convention.readings(seen.token)
+        is_money = seen.token.money and not seen.token.percent and not seen.token.part
+        if is_money and not line.plain and len(readings) == 1 and _is_labelled(line.text[: seen.token.start]):
+            found.add(abs(readings[0]))
+    return found
+
+
+def _is_labelled(before: str) -> bool:
+    return any(mentions(before, group) for group in _GROUPS)
+
+
+def _explains(index: DocumentIndex, difference: Decimal) -> bool:
+    """Say whether a discount or a charge of that size is printed."""
+    return any(index.label_of_amount(seen) in (Label.OTHER, Label.TAX) for seen in index.amounts(difference))
+
+
+def _tolerance(invoice: Invoice) -> Decimal:
+    """Return how far rounded lines may be from their rounded sum."""
+    return max(_CENT, len(invoice.line_items) * _CENT / 2)
