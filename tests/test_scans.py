@@ -22,6 +22,7 @@ from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Document
 from pipeline.document.reader import DocumentReader
 from pipeline.document.scan.settings import ScanSettings
+from pipeline.errors import DocumentError
 
 ROWS = (
     (("Brightwater Print Shop Ltd", 60),),
@@ -166,9 +167,13 @@ async def test_a_page_that_kills_recognition_fails_only_its_file(tmp_path: Path)
     path = tmp_path / "scan.pdf"
     path.write_bytes(scanned(Scanning(dpi=120)))
     async with DocumentReader(ReadingSettings(), ScanSettings(memory_bytes=1_000_000)) as reader:
-        with pytest.raises(Exception, match="no text") as caught:
+        with pytest.raises(DocumentError) as caught:
             await reader.read(path)
-    assert "no_text" in str(vars(caught.value))
+        text = tmp_path / "a.txt"
+        text.write_text("Invoice 1")
+        assert (await reader.read(text)).text == "Invoice 1"
+    assert caught.value.reason == "no_text"
+    assert "Page 1 is a picture that could not be read" in caught.value.hint
 
 
 @pytest.mark.slow

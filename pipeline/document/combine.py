@@ -47,7 +47,9 @@ def finished(document: Document, *, settings: ReadingSettings, hint: str = "") -
     # A scan with an e-invoice in it is read from there.
     seen = document.attachments or any(page.picture for page in pages)
     if not seen and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
-        raise refusal(Reason.NO_TEXT, document.name, hint=hint)
+        # What kept its pictures from being read says more than that there is no text.
+        known = next((notice.text for notice in document.notices if notice.gap), "")
+        raise refusal(Reason.NO_TEXT, document.name, hint=f"{known} {hint}".strip())
     if sum(max(len(page.text), len(page.plain)) for page in pages) > settings.max_characters:
         raise refusal(Reason.TOO_LARGE, document.name, detail="holds far more text than an invoice")
     notices = (notice for page in pages for notice in _notices(page))

@@ -6,7 +6,8 @@ Takes N PDFs spread over a folder that has the truth beside each file, makes sca
 each engine that is installed read them in a process of its own. Shown are the shares of true values that stand
 literally in the text (blanks aside), of line totals that share a row with the first word of their line, processor
 seconds a page, and the most memory. `--doubts` shows instead how sure the engine was of the numbers it read right and
-of those it read wrongly.
+of those it read wrongly. `--write TARGET` writes the scans made in the first way, with their truths, for
+`tests/benchmarks/accuracy.py TARGET`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import pypdfium2
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from scan_files import Scanning, scan_pages
+from scan_files import Scanning, picture_pdf, scan_pages
 
 HOWS = {
     "150 dpi": Scanning(dpi=150),
@@ -72,6 +73,9 @@ def main(options: argparse.Namespace) -> None:
     """Print a table for each engine."""
     truths = _truths(options.folder, options.files, options.pages)
     hows = {name: how for name, how in HOWS.items() if not options.how or name in options.how}
+    if options.write:
+        _write(truths, next(iter(hows.values())), options.write)
+        return
     for engine in options.engine:
         if not ENGINES[engine].present():
             print(f"{engine}: not installed, left out")
@@ -82,6 +86,14 @@ def main(options: argparse.Namespace) -> None:
             _print_doubts(engine, truths, readings)
         else:
             _print_table(engine, truths, readings)
+
+
+def _write(truths: Sequence[Truth], how: Scanning, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for truth in truths:
+        pages = scan_pages(truth.path.read_bytes(), how)
+        (target / truth.path.name).write_bytes(picture_pdf(pages, how.dpi))
+        shutil.copyfile(truth.path.with_suffix(".json"), target / f"{truth.path.stem}.json")
 
 
 def _read_all(pool: Any, engine: str, truths: Sequence[Truth], how: Scanning, pages: int) -> dict[Path, list[Reading]]:
@@ -258,6 +270,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--engine", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--how", nargs="+", default=[], choices=HOWS)
     parser.add_argument("--doubts", action="store_true")
+    parser.add_argument("--write", type=Path)
     return parser.parse_args()
 
 

@@ -81,6 +81,9 @@ class ScanReader:
             if document.media_type != PDF_TYPE and place == 1:
                 # How many pages a picture file has shows only when it is opened.
                 wanted.extend(range(2, min(reply["pages"], self._reading.max_pages) + 1))
+                if reply["pages"] > self._reading.max_pages:
+                    words = f"The file has {reply['pages']} pages; the first {self._reading.max_pages} were looked at."
+                    work.notices.append(Notice(words, gap=True))
 
     async def _read_page(self, path: Path, name: str, number: int) -> Json:
         """Return the reply with the page, or with the problem in a few words."""
