@@ -53,6 +53,15 @@ def test_a_required_value_on_a_doubtful_word_is_reviewed(word: str, field: str) 
     assert verified.needs_review
 
 
+@pytest.mark.parametrize(
+    ("number", "is_doubted"), [("2O24-17", True), ("l7-55", True), ("RE-1O", True), ("INV-17", False)]
+)
+def test_a_letter_that_may_be_a_digit_is_reviewed(number: str, is_doubted: bool) -> None:
+    """No confidence tells an O from a zero."""
+    rows = (ROWS[0], f"Invoice number: {number}", *ROWS[2:])
+    assert ("invoice_number" in unsure(verify({**RAW, "invoice_number": number}, document(rows=rows)))) is is_doubted
+
+
 def test_a_sum_bears_a_doubtful_amount_out() -> None:
     """Amounts that were misread do not add up, so those that do are believed."""
     assert unsure(verify(WITH_SUM, document("228.00", "190.00"))) == {}

@@ -34,6 +34,9 @@ def recognition_doubts(document: Document, invoice: Invoice, evidence: Mapping[s
             is_minor = path in _MINOR or (path == "vendor.name" and _is_small_part(words, invoice.vendor.name or ""))
             make = warning if is_minor else error
             yield make("read_uncertain", path, f"“{printed}” was read from a picture and may be misread.")
+        elif path == "invoice_number" and _CONFUSABLE.search(invoice.invoice_number or ""):
+            message = f"“{invoice.invoice_number}” was read from a picture; a letter in it may be a digit."
+            yield error("read_uncertain", path, message)
 
 
 _MATTERS = re.compile(
@@ -41,6 +44,8 @@ _MATTERS = re.compile(
     r"|taxes\.\d+\.(?:rate|base|amount)|line_items\.\d+\.(?:quantity|unit_price|total)"
 )
 _MINOR = frozenset({"buyer.vat_id", "buyer.iban"})
+# Recognition is as sure of an O in place of a zero as of the zero.
+_CONFUSABLE = re.compile(r"(?<=\d)[OoIl|](?![A-Za-z])|(?<![A-Za-z])[OoIl|](?=\d)")
 # A shorter number stands in many places with another meaning.
 _TELLING = 4
 

@@ -42,7 +42,7 @@ class ScanSettings(BaseModel, frozen=True, extra="forbid"):
     page_wall_seconds: float = Field(120, gt=0, description="time for one page by the clock, in seconds")
     start_seconds: float = Field(60, gt=0, description="time for the recognition process to start, in seconds")
     memory_bytes: int = Field(
-        3_000_000_000,
+        2_000_000_000,
         gt=0,
         description="address space that a page may take beyond what the started process has, in bytes (Linux only)",
     )
