@@ -47,8 +47,13 @@ def read(folder: Path, data: bytes) -> Document:
     ],
 )
 def test_each_page_comes_from_the_reader_that_reads_it(tmp_path: Path, data: bytes, reader: str, reason: str) -> None:
-    """The first reader is asked first; where it fails the second one's text is taken, and the page says why."""
-    (page,) = read(tmp_path, data).pages
+    """The first reader is asked first; where it fails the second one's text is taken, and the page says why.
+
+    Where a part may be missing, a person is to look.
+    """
+    document = read(tmp_path, data)
+    (page,) = document.pages
+    assert [notice.gap for notice in document.notices] == [True] * (reason == "damaged")
     assert (page.reader, page.reason) == (reader, reason)
     assert "BP-1042" in page.text
     assert any("96.00" in line and "Total due" in " ".join(line.split()) for line in page.text.split("\n"))
@@ -68,9 +73,7 @@ async def test_a_file_that_the_first_reader_cannot_open_is_recovered(tmp_path: P
         document = await reader.read(path)
     assert "BP-1042" in document.text
     assert [(page.reader, page.reason) for page in document.pages] == [("pypdfium2", "damaged")]
-    assert document.notices == (
-        Notice("The file is damaged; what could still be read of it may not be all.", gap=True),
-    )
+    assert document.notices == (Notice("Page 1 is damaged; what could be read of it may not be all.", gap=True),)
 
 
 def test_text_that_nobody_sees_does_not_come_from_the_second_reader(tmp_path: Path) -> None:

@@ -59,12 +59,12 @@ def finished(document: Document, *, settings: ReadingSettings, hint: str = "") -
 def recovered(second: Document) -> Document:
     """Return a document that only the second reader can open."""
     pages = tuple(_taken(page, PageReason.DAMAGED) for page in second.pages)
-    notice = Notice("The file is damaged; what could still be read of it may not be all.", gap=True)
-    return joined(replace(second, pages=pages, notices=(notice,)), None)
+    return joined(replace(second, pages=pages), None)
 
 
 # Below this share of the other reader's words a text counts as incomplete.
 _COMPLETE = 0.9
+_NOT_ALL = frozenset({PageReason.DAMAGED, PageReason.INCOMPLETE})
 _SPACES = re.compile(r"\s+")
 
 
@@ -90,7 +90,11 @@ def _better(page: Page, other: Page | None) -> Page:
     if doubt == PageReason.HIDDEN or seen >= _COMPLETE:
         return replace(page, width=other.width, height=other.height, words=words)
     # With next to nothing in common it is another page: broken page trees are counted in more than one way.
-    return page if seen < 1 - _COMPLETE else _taken(other, PageReason.INCOMPLETE)
+    if seen < 1 - _COMPLETE:
+        return page
+    if _letters(other.words) > visible_characters(max(page.text, page.plain, key=visible_characters)):
+        return _taken(other, PageReason.INCOMPLETE)
+    return replace(page, reason=PageReason.INCOMPLETE, width=other.width, height=other.height, words=words)
 
 
 def _taken(other: Page, reason: PageReason | str) -> Page:
@@ -124,6 +128,9 @@ def _notices(page: Page) -> Iterator[Notice]:
         if page.reason == PageReason.UNDERLAY and page.reader != RECOGNISED:
             words = f"Page {page.number} is a picture with invisible text under it, which may differ from what is seen."
             yield Notice(words, gap=True)
+        if page.reason in _NOT_ALL:
+            # A reader goes as far as the damage, and does not say how much it left out.
+            yield Notice(f"Page {page.number} is damaged; what could be read of it may not be all.", gap=True)
         if page.reason == PageReason.UNMAPPED and doubt_of(page.text):
             yield Notice(f"The letters of page {page.number} make no words; the file may not say what they mean.")
     elif page.picture:
