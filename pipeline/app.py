@@ -158,7 +158,7 @@ async def open_app(
         if one_shot:
             llm = llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds})
         model = pool_from(llm, on_change=_teller(note))
-        async with DocumentReader(settings.reading) as reader:
+        async with DocumentReader(settings.reading, settings.scan) as reader:
             worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
             body = CorrectedBody(worker, folders.store, folders.disk, reader)
             engine = new_engine(settings, folders, body, observer=observer, one_shot=one_shot)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.document.limits import ReadingSettings
+from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import ConfigError
 from pipeline.inbox import IntakeSettings
 from pipeline.llm.pool import LlmSettings
@@ -75,6 +76,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     intake: IntakeSettings = IntakeSettings()
     jobs: RetrySettings = RetrySettings()
     reading: ReadingSettings = ReadingSettings()
+    scan: ScanSettings = ScanSettings()
     llm: LlmSettings = LlmSettings()
     trace: TraceSettings = TraceSettings()
     logs: LogSettings = LogSettings()

@@ -18,6 +18,8 @@ from pipeline.agent import prompt_llm_for_json
 from pipeline.agent.messages import user_message
 from pipeline.app import open_folders
 from pipeline.config import SETTINGS_NAME, Settings, config_folder
+from pipeline.document.scan.presence import INSTALL, missing_libraries
+from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import PipelineError
 from pipeline.llm.discovery import HostFacts, ModelFacts
 from pipeline.llm.hosts import HostedModel, HostSettings, host_from, look_at
@@ -85,6 +87,7 @@ async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
         return
     yield _watch_check(settings)
     yield _daemon_check(settings)
+    yield _scan_check(settings.scan)
     for host in _hosts(settings.llm):
         try:
             async for check in _examine_host(host):
@@ -137,6 +140,15 @@ def _daemon_check(settings: Settings) -> Check:
     other = holder(settings.folders.outbox)
     seen = "not running" if other is None else f"process {other.get('pid')} ({other.get('doing')})"
     return Check("daemon", Grade.GOOD, seen)
+
+
+def _scan_check(scan: ScanSettings) -> Check:
+    missing = missing_libraries()
+    if scan.method == "off":
+        return Check("scans", Grade.GOOD, "are not read, as the settings want it")
+    if missing:
+        return Check("scans", Grade.POOR, f"cannot be read: {', '.join(missing)} not installed", INSTALL)
+    return Check("scans", Grade.GOOD, f"text recognition is installed, {scan.dpi} dpi, {scan.threads} threads")
 
 
 def _host_check(facts: HostFacts) -> Check:

@@ -26,21 +26,25 @@ from pipeline.agent import (
     SessionOutcome,
     StopReason,
 )
+from pipeline.agent.messages import merge_same_role, user_message
 from pipeline.agents import AgentSettings
 from pipeline.document.model import Document, Page
 from pipeline.document.reader import DocumentReader
 from pipeline.document.refusal import Reason, refusal
+from pipeline.document.scan.presence import INSTALL_HINT
 from pipeline.einvoices import read_einvoice, store_einvoice
 from pipeline.errors import DocumentError, JobNotFound, OutputFault
 from pipeline.invoice.keeping import kept_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, Severity
 from pipeline.invoice.splitting import Split, split_document
 from pipeline.invoice.store import InvoiceStore
+from pipeline.invoice.unverified import only_seen
 from pipeline.invoice.verify import Verified
 from pipeline.job import Claim, State
 from pipeline.journal import Journal
-from pipeline.llm.pool import HostPool, model_name, session_of
+from pipeline.llm.pool import HostPool, model_name, sees_pictures, session_of
 from pipeline.llm.protocol import JsonObject, Model
+from pipeline.llm.seeing import Draw, SeeingModel, picture_part
 from pipeline.outbox import JobFolder
 from pipeline.result import Outcome
 from pipeline.tools import experts, invoices, terminate  # noqa: F401 - importing registers the tools
@@ -68,7 +72,7 @@ class Worker:
         settings = self._agent(claim.agent)
         document = await self._read(job, claim, steps)
         if settings.result == "answer":
-            return answer_outcome(await self._session(settings, document, claim, steps), document)
+            return answer_outcome(await self._session(settings, document, job, claim, steps), document)
         found = await read_einvoice(document)
         if found.verified is not None:
             clean = verified_outcome(found.verified, document).status is State.DONE
@@ -77,7 +81,7 @@ class Worker:
         split = await anyio.to_thread.run_sync(split_document, document)
         if len(split.parts) > 1:
             return split_outcome(split, document)
-        ended = await self._session(settings, document, claim, steps)
+        ended = await self._session(settings, document, job, claim, steps)
         outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
         return replace(outcome, findings=(*outcome.findings, *(one.to_json() for one in found.findings)))
 
@@ -107,30 +111,59 @@ class Worker:
         return Document.from_json(await steps.run("document", request, read))
 
     async def _session(
-        self, settings: AgentSettings, document: Document, claim: Claim, steps: Journal
+        self, settings: AgentSettings, document: Document, job: JobFolder, claim: Claim, steps: Journal
     ) -> SessionOutcome:
-        if not document.text.strip():
+        if not document.text.strip() and not only_seen(document):
             # A scan that was read for the sake of its e-invoice, of which nothing came.
             raise refusal(Reason.NO_TEXT, document.name)
         actions = ActionRegistry(tags=settings.tags or None, tool_names=settings.tools or None)
         task = document_task(settings, document)
         async with session_of(self._model) as model:
+            seeing = await self._sees(document, model, steps)
             language = await self._language(settings, model, steps)
             agent = Agent(
                 settings.session_goals(),
                 actions,
-                model,
+                SeeingModel(model, self._drawer(job, document)) if seeing else model,
                 language=language,
                 limits=settings.limits,
                 completion=settings.step_completion(),
             )
             prefix = session_prefix(language, settings, actions, task)
+            if seeing:
+                prefix = with_pictures(prefix, document)
             context = self._context(settings, document, claim, steps, prefix)
             try:
                 return await agent.run(task, context=context, steps=steps)
             finally:
                 if isinstance(language, AdaptiveLanguage) and language.told_in_json:
                     self._bad_at_tools.add(model_name(model))
+
+    async def _sees(self, document: Document, model: Model, steps: Journal) -> bool:
+        """Say whether the model is shown pages; recorded, for it shapes the prompt. Fails what nobody can read."""
+        if not any(page.picture for page in document.pages):
+            return False
+
+        async def tell(_: object) -> JsonObject:
+            if isinstance(self._model, HostPool):
+                await self._model.ready()
+            return {"sees": sees_pictures(model)}
+
+        sees = bool((await steps.run("sight", {}, tell))["sees"])
+        if not sees and not document.text.strip():
+            raise refusal(Reason.NO_TEXT, document.name, hint=INSTALL_HINT)
+        return sees
+
+    def _drawer(self, job: JobFolder, document: Document) -> Draw:
+        async def draw(name: str) -> bytes:
+            source = job.source_path
+            if source is None:
+                raise DocumentError(
+                    f"{document.name} is no longer in its job's folder", reason="missing", hint="drop the file again"
+                )
+            return await self._reader.draw(source, int(name.rpartition("/")[2]), name=document.name)
+
+        return draw
 
     async def _language(self, settings: AgentSettings, model: Model, steps: Journal) -> AgentLanguage:
         """Return how to speak with the model; what earlier sessions taught is recorded, for it shapes every prompt."""
@@ -191,14 +224,22 @@ def document_task(agent: AgentSettings, document: Document) -> str:
 
 
 def _page(page: Page, *, of: int) -> str:
-    return f"[page {page.number} of {of}]\n{page.text}" if of > 1 else page.text
+    text = "[a picture without text]" if page.picture and not page.text.strip() else page.text
+    return f"[page {page.number} of {of}]\n{text}" if of > 1 else text
+
+
+def with_pictures(prefix: tuple[JsonObject, ...], document: Document) -> tuple[JsonObject, ...]:
+    """Return the messages with the pictures of pages behind the document's text, one to a page."""
+    shown = [page.number for page in document.pages if page.picture]
+    parts = tuple(picture_part(f"{document.sha256}/{number}") for number in shown)
+    return merge_same_role((*prefix, user_message(parts)))
 
 
 def answer_outcome(ended: SessionOutcome, document: Document) -> Outcome:
     """Return the outcome of an agent that writes an answer."""
     if ended.stop is not StopReason.TERMINATED or not str(ended.result or "").strip():
         raise OutputFault("the session ended without an answer", hint="try a larger model")
-    status = State.REVIEW if any(notice.gap for notice in document.notices) else State.DONE
+    status = State.DONE if is_whole(document) else State.REVIEW
     return Outcome(status, kind=Kind.OTHER.value, answer=str(ended.result), findings=_notices(document))
 
 
@@ -223,7 +264,7 @@ def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document
     verified = invoices.checked(state, document)
     if verified.kind is Kind.OTHER:
         return Outcome(
-            State.REVIEW if verified.needs_review else State.DONE,
+            State.REVIEW if verified.needs_review or not is_whole(document) else State.DONE,
             kind=Kind.OTHER.value,
             answer=ended.result if isinstance(ended.result, str) else None,
             findings=(*(one.to_json() for one in verified.findings), *_notices(document)),
@@ -234,8 +275,7 @@ def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document
 def verified_outcome(verified: Verified, document: Document, *, also: Sequence[Finding] = ()) -> Outcome:
     """Return the outcome of an invoice; every error among its findings, and among those `also` told of, is reviewed."""
     findings = (*verified.findings, *also)
-    whole = not any(notice.gap for notice in document.notices)
-    clean = whole and not any(finding.severity is Severity.ERROR for finding in findings)
+    clean = is_whole(document) and not any(finding.severity is Severity.ERROR for finding in findings)
     return Outcome(
         State.DONE if clean else State.REVIEW,
         kind=verified.kind.value,
@@ -243,6 +283,11 @@ def verified_outcome(verified: Verified, document: Document, *, also: Sequence[F
         evidence={path: one.to_json() for path, one in verified.evidence.items()},
         findings=(*(one.to_json() for one in findings), *_notices(document)),
     )
+
+
+def is_whole(document: Document) -> bool:
+    """Say whether every part of the file could be read."""
+    return not any(notice.gap for notice in document.notices)
 
 
 def _of_storing(state: JsonObject) -> list[Finding]:

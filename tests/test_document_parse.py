@@ -99,7 +99,7 @@ def test_a_page_without_text_beside_others_is_noticed(tmp_path: Path) -> None:
         ("scan.pdf", make_picture_pdf(), "no_text"),
         ("page.pdf", b"<html><body>Please sign in</body></html>", "unsupported"),
         ("packed.pdf", b"PK\x03\x04" + PDF, "unsupported"),
-        ("picture.txt", b"\x89PNG\r\n\x1a\n" + bytes(50), "unsupported"),
+        ("picture.txt", b"GIF89a" + bytes(50), "unsupported"),
         ("program.txt", bytes(range(256)), "unsupported"),
         ("error.pdf", b"503 service unavailable", "not_a_pdf"),
         ("denied.pdf", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "not_a_pdf"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import PDF_TYPE, Document, Notice, Page, PageReason, Word
+from pipeline.document.model import PAGED_TYPES, PDF_TYPE, RECOGNISED, Document, Notice, Page, PageReason, Word
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.rows import rows_of
 from pipeline.document.text import clean, visible_characters
@@ -16,7 +16,12 @@ from pipeline.document.usable import doubt_of
 
 
 def combined(first: Document, second: Document | None, *, settings: ReadingSettings) -> Document:
-    """Return the document with the best text of each page; raise `DocumentError` where no page has any.
+    """Return the document with the best text of each page; raise `DocumentError` where no page has any."""
+    return finished(joined(first, second), settings=settings)
+
+
+def joined(first: Document, second: Document | None) -> Document:
+    """Return the document with the best text of each page, which may be none.
 
     The first reader's text stays unless it is missing, garbled or lacks much of what the second one sees; each such
     page says so. What is no PDF is complete as it is.
@@ -24,29 +29,53 @@ def combined(first: Document, second: Document | None, *, settings: ReadingSetti
     if first.media_type != PDF_TYPE:
         return first
     others = {page.number: page for page in second.pages} if second is not None else {}
-    pages = [_better(page, others.pop(page.number, None)) for page in first.pages]
+    pages = [_seen(page, others.pop(page.number, None)) for page in first.pages]
     pages += [_taken(page, PageReason.MISSING) for page in others.values() if page.words]
     if first.fields:
         pages[-1] = _with_fields(pages[-1], first.fields)
+    return replace(first, pages=tuple(pages))
+
+
+def finished(document: Document, *, settings: ReadingSettings, hint: str = "") -> Document:
+    """Return the document with what is to be said of its pages; raise `DocumentError` where none has text.
+
+    `hint` tells what would help to read it.
+    """
+    if document.media_type not in PAGED_TYPES:
+        return document
+    pages = document.pages
     # A scan with an e-invoice in it is read from there.
-    if not first.attachments and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
-        raise refusal(Reason.NO_TEXT, first.name)
+    seen = document.attachments or any(page.picture for page in pages)
+    if not seen and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
+        # What kept its pictures from being read says more than that there is no text.
+        known = next((notice.text for notice in document.notices if notice.gap), "")
+        raise refusal(Reason.NO_TEXT, document.name, hint=f"{known} {hint}".strip())
     if sum(max(len(page.text), len(page.plain)) for page in pages) > settings.max_characters:
-        raise refusal(Reason.TOO_LARGE, first.name, detail="holds far more text than an invoice")
+        raise refusal(Reason.TOO_LARGE, document.name, detail="holds far more text than an invoice")
     notices = (notice for page in pages for notice in _notices(page))
-    return replace(first, pages=tuple(pages), notices=(*first.notices, *notices))
+    return replace(document, notices=(*document.notices, *notices))
 
 
-def recovered(second: Document, *, settings: ReadingSettings) -> Document:
-    """Return a document that only the second reader can open; `DocumentError` where it has no text."""
+def recovered(second: Document) -> Document:
+    """Return a document that only the second reader can open."""
     pages = tuple(_taken(page, PageReason.DAMAGED) for page in second.pages)
-    return combined(replace(second, pages=pages), None, settings=settings)
+    return joined(replace(second, pages=pages), None)
 
 
 # Below this share of the other reader's words a text counts as incomplete.
 _COMPLETE = 0.9
 _NOT_ALL = frozenset({PageReason.DAMAGED, PageReason.INCOMPLETE})
 _SPACES = re.compile(r"\s+")
+
+
+def _seen(page: Page, other: Page | None) -> Page:
+    """Return the better page; it says so where its text lies unseen under a picture, and where nothing is on it."""
+    better = _better(page, other)
+    if other is not None and other.reason == PageReason.UNDERLAY and not better.reason:
+        return replace(better, reason=PageReason.UNDERLAY)
+    if other is not None and other.reason == PageReason.BLANK and better.reason == PageReason.NO_TEXT:
+        return replace(better, reason=PageReason.BLANK)
+    return better
 
 
 def _better(page: Page, other: Page | None) -> Page:
@@ -96,11 +125,17 @@ def _dense(text: str) -> str:
 
 def _notices(page: Page) -> Iterator[Notice]:
     if page.text.strip():
+        if page.reason == PageReason.UNDERLAY and page.reader != RECOGNISED:
+            words = f"Page {page.number} is a picture with invisible text under it, which may differ from what is seen."
+            yield Notice(words, gap=True)
         if page.reason in _NOT_ALL:
             # A reader goes as far as the damage, and does not say how much it left out.
             yield Notice(f"Page {page.number} is damaged; what could be read of it may not be all.", gap=True)
         if page.reason == PageReason.UNMAPPED and doubt_of(page.text):
             yield Notice(f"The letters of page {page.number} make no words; the file may not say what they mean.")
+    elif page.picture:
+        words = f"Page {page.number} is a picture without text; what is on it could not be checked."
+        yield Notice(words, gap=True)
     elif page.reason == PageReason.DAMAGED:
         yield Notice(f"Page {page.number} is damaged and could not be read.", gap=True)
     else:

@@ -14,6 +14,8 @@ if sys.platform != "win32":
 
 # The exit code of a reader process that ran into its memory limit.
 OUT_OF_MEMORY_EXIT = 77
+# The exit code of one that ended because it had nothing to do.
+IDLE_EXIT = 78
 
 
 class ReadingSettings(BaseModel, frozen=True, extra="forbid"):

@@ -8,6 +8,11 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 PDF_TYPE = "application/pdf"
+# What reads a page from its picture, as `Page.reader`.
+RECOGNISED = "ocr"
+PICTURE_TYPES = ("image/png", "image/jpeg", "image/tiff")
+# What has pages that can be seen.
+PAGED_TYPES = frozenset({PDF_TYPE, *PICTURE_TYPES})
 
 
 class Box(NamedTuple):
@@ -42,6 +47,8 @@ class PageReason(StrEnum):
     NO_TEXT = "no_text"
     UNMAPPED = "unmapped"
     INCOMPLETE = "incomplete"
+    UNDERLAY = "underlay"
+    BLANK = "blank"
     # Text that nobody can see was taken out: no other reader may bring it back.
     HIDDEN = "hidden"
     MISSING = "missing"
@@ -55,6 +62,9 @@ class Page:
     reading order where that differs (long names stay together), else empty. Values are looked for in both.
     `reader` names what read the page, empty where nothing had to; `reason` is empty for a page without doubts. `words`
     are those whose place is known, none in formats without places; `width` and `height` are in points, 0 if unknown.
+    `doubtful` are the positions in `words` of those that were recognised in a picture and may be misread; `slant` is
+    how far its lines fall, in degrees: 90 where they run straight down, 180 where they stand on their head.
+    `picture` says that a model which can see is to be shown the page itself.
     """
 
     number: int
@@ -65,6 +75,9 @@ class Page:
     width: float = 0
     height: float = 0
     words: tuple[Word, ...] = ()
+    doubtful: tuple[int, ...] = ()
+    slant: float = 0
+    picture: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the page as plain JSON, a word as a list of its text and the four numbers of its box."""
@@ -74,7 +87,7 @@ class Page:
     def from_json(cls, data: Mapping[str, Any]) -> Page:
         """Rebuild a page from `to_json`, also from a trace of a release that knew no words."""
         words = tuple(Word(text, Box(*box)) for text, *box in data.get("words", ()))
-        return cls(**{**data, "words": words})
+        return cls(**{**data, "words": words, "doubtful": tuple(data.get("doubtful", ()))})
 
 
 @dataclass(frozen=True)

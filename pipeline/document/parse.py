@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pipeline.document.attachments import einvoice_text, without_embedded_files
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.load import load
-from pipeline.document.model import PDF_TYPE, Attachment, Document, Notice, Page
+from pipeline.document.model import PDF_TYPE, Attachment, Document, Notice, Page, PageReason
 from pipeline.document.pdf import read_pdf
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.sniff import Content, Kind, sniff
@@ -27,6 +27,9 @@ def parse_file(path: Path, *, name: str, settings: ReadingSettings) -> Document:
     match content.kind:
         case Kind.PDF:
             read = _Read(PDF_TYPE, *read_pdf(data, name=name, settings=settings))
+        case Kind.PICTURE:
+            # What it shows is read elsewhere, if it can be read at all.
+            read = _Read(content.what, (Page(1, "", reason=PageReason.NO_TEXT),), ())
         case Kind.XML:
             read = _read_xml(content.text, name=name, settings=settings)
         case _:
@@ -53,7 +56,12 @@ class _Read(NamedTuple):
     fields: tuple[str, ...] = ()
 
 
-_KINDS_BY_SUFFIX = {".pdf": Kind.PDF, ".xml": Kind.XML, ".txt": Kind.TEXT}
+_KINDS_BY_SUFFIX = {
+    ".pdf": Kind.PDF,
+    ".xml": Kind.XML,
+    ".txt": Kind.TEXT,
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff"), Kind.PICTURE),
+}
 
 
 def _refuse_unreadable(content: Content, name: str) -> None:

@@ -34,6 +34,37 @@ def read_pages(data: bytes, *, name: str, settings: ReadingSettings) -> Iterator
             yield page
 
 
+class DrawnPage(NamedTuple):
+    """Hold a page drawn in grey, a byte a pixel with `stride` bytes a row; its size is in points."""
+
+    grey: bytes
+    rows: int
+    columns: int
+    stride: int
+    width: float
+    height: float
+    of: int
+
+
+def draw_page(
+    data: bytes, number: int, *, name: str, dpi: int, max_pixels: int, settings: ReadingSettings
+) -> DrawnPage:
+    """Return a page of a PDF as it is seen, filled-in forms and all, in fewer dots per inch where it is large."""
+    with _opened(data, name=name, settings=settings) as pdf:
+        if not 1 <= number <= len(pdf):
+            raise refusal(Reason.DAMAGED, name)
+        pdf.init_forms()
+        page = pdf.get_page(number - 1)
+        width, height = page.get_size()
+        scale = min(dpi / 72, (max_pixels / max(1.0, width * height)) ** 0.5)
+        bitmap = page.render(scale=scale, grayscale=True)
+        grey = bytes(bitmap.buffer)
+        drawn = DrawnPage(grey, bitmap.height, bitmap.width, bitmap.stride, round(width, 1), round(height, 1), len(pdf))
+        bitmap.close()
+        page.close()
+        return drawn
+
+
 # What PDFium gives for a hyphen at the end of a line, and for one whose glyph is not mapped.
 _HYPHENS = frozenset({0x02, 0xFFFE})
 # Smaller print cannot be read by a person, in points.
@@ -44,6 +75,7 @@ _OPAQUE = 64
 # Least difference in lightness between the signs of a word and what is behind them.
 _MIN_CONTRAST = 24
 _MAX_PICTURE_SIDE = 1500
+_UNDERLAY_SHARE = 0.8
 _UNPAINTED = frozenset({raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMODE_CLIP})
 
 
@@ -77,7 +109,10 @@ def _read_page(pdf: pdfium.PdfDocument, number: int, *, name: str, room: int, ma
         runs = _without_unseen(_runs(glyphs, signs, _seen_from(page), limit=max_words), page, signs)
         width, height = (round(side, 1) for side in page.get_size())
         words = tuple(Word(_text(signs[run.start : run.end]), run.box) for run in runs)
-        return Page(number, "", _text(signs), READER, width=width, height=height, words=words)
+        reason = PageReason.UNDERLAY if _is_underlay(glyphs, runs) else ""
+        if not runs and _Picture(page).is_blank():
+            reason = PageReason.BLANK
+        return Page(number, "", _text(signs), READER, reason, width, height, words)
     finally:
         glyphs.close()
         page.close()
@@ -106,9 +141,19 @@ def _runs(glyphs: pdfium.PdfTextPage, signs: list[str], place: Callable[[Box], B
     return runs
 
 
+def _is_underlay(glyphs: pdfium.PdfTextPage, runs: list[_Run]) -> bool:
+    """Say whether the text is not what is seen: nearly all of it is invisible and lies under a picture, as in scans."""
+    unpainted = sum(_is_unpainted(glyphs, run.start) for run in runs)
+    return bool(runs) and unpainted >= _UNDERLAY_SHARE * len(runs)
+
+
+def _is_unpainted(glyphs: pdfium.PdfTextPage, index: int) -> bool:
+    return raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(glyphs, index)) in _UNPAINTED
+
+
 def _is_doubtful(glyphs: pdfium.PdfTextPage, index: int) -> bool:
     """Say whether a sign is painted in no colour, a very light or transparent one."""
-    if raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(glyphs, index)) in _UNPAINTED:
+    if _is_unpainted(glyphs, index):
         return True
     red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
     if not raw.FPDFText_GetFillColor(glyphs, index, red, green, blue, alpha):
@@ -143,6 +188,11 @@ class _Picture:
         self._width, self._height, self._stride = bitmap.width, bitmap.height, bitmap.stride
         self._grey = bytes(bitmap.buffer)
         bitmap.close()
+
+    def is_blank(self) -> bool:
+        """Say whether nothing stands out at all."""
+        rows = (self._grey[row * self._stride : row * self._stride + self._width] for row in range(self._height))
+        return all(max(row) - min(row) < _MIN_CONTRAST for row in rows if row)
 
     def shows(self, box: Box) -> bool:
         """Say whether anything stands out within a box."""

@@ -31,8 +31,7 @@ _WORD_BYTES = 80
 _BOOT = """
 import json, pkgutil, sys
 sys.path[:] = json.loads(sys.argv[1])
-from pipeline.document.child import main
-main(sys.argv[2], pkgutil.resolve_name(sys.argv[3]))
+pkgutil.resolve_name(sys.argv[2])(*sys.argv[3:])
 """
 
 
@@ -70,21 +69,32 @@ class ReaderProcess:
     @classmethod
     async def start(cls, settings: ReadingSettings, parser: Parser = Parser.FIRST) -> ReaderProcess:
         """Start a process and wait until its libraries are loaded; `ReaderExit` or `TimeoutError` if it does not."""
+        # Two views of the text, up to four bytes a character, half as much again for JSON; the page and the e-invoices
+        # of a file, up to three bytes for one of an old encoding; the places of words; and change.
+        room = 12 * settings.max_characters + 3 * (MAX_ATTACHMENTS + 1) * settings.pdf_stream_bytes
+        places = _WORD_BYTES * settings.max_pages * settings.max_words_per_page
+        return await cls.launch(
+            "pipeline.document.child:main",
+            settings.model_dump_json(),
+            parser.value,
+            start_seconds=settings.start_seconds,
+            max_reply_bytes=room + places + 1_000_000,
+        )
+
+    @classmethod
+    async def launch(cls, function: str, *arguments: str, start_seconds: float, max_reply_bytes: int) -> ReaderProcess:
+        """Start a process that serves requests with a function, `module:name`, and wait until it says it is ready."""
         path = json.dumps([entry for entry in sys.path if entry])
         process = await anyio.open_process(
-            [sys.executable, "-I", "-c", _BOOT, path, settings.model_dump_json(), parser.value],
+            [sys.executable, "-I", "-c", _BOOT, path, function, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             **_apart(),
         )
-        # Two views of the text, up to four bytes a character, half as much again for JSON; the page and the e-invoices
-        # of a file, up to three bytes for one of an old encoding; the places of words; and change.
-        room = 12 * settings.max_characters + 3 * (MAX_ATTACHMENTS + 1) * settings.pdf_stream_bytes
-        places = _WORD_BYTES * settings.max_pages * settings.max_words_per_page
-        reader = cls(process, max_reply_bytes=room + places + 1_000_000)
+        reader = cls(process, max_reply_bytes=max_reply_bytes)
         try:
-            with anyio.fail_after(settings.start_seconds):
+            with anyio.fail_after(start_seconds):
                 await reader._receive()
         except BaseException:
             await reader.stop()

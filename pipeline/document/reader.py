@@ -12,11 +12,14 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from pipeline.document.combine import combined, recovered
+from pipeline.document.combine import finished, joined, recovered
 from pipeline.document.limits import OUT_OF_MEMORY_EXIT, ReadingSettings
 from pipeline.document.model import PDF_TYPE, Document
 from pipeline.document.process import Json, Parser, ReaderExit, ReaderGone, ReaderProcess
 from pipeline.document.refusal import Reason, refusal
+from pipeline.document.scan.drawing import draw_png
+from pipeline.document.scan.reader import ScanReader
+from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import DocumentError
 
 log = structlog.get_logger()
@@ -29,10 +32,12 @@ class DocumentReader:
     could not read and for the places of words. A crash of the second costs only these.
     """
 
-    def __init__(self, settings: ReadingSettings | None = None) -> None:
+    def __init__(self, settings: ReadingSettings | None = None, scan: ScanSettings | None = None) -> None:
         self._settings = settings or ReadingSettings()
         self._first = _Readers(self._settings, Parser.FIRST)
         self._second = _Readers(self._settings, Parser.SECOND)
+        self._scan = scan or ScanSettings()
+        self._scans = ScanReader(self._scan, self._settings)
         self._limiter = anyio.CapacityLimiter(self._settings.processes)
 
     async def __aenter__(self) -> DocumentReader:
@@ -43,6 +48,7 @@ class DocumentReader:
     ) -> None:
         await self._first.stop()
         await self._second.stop()
+        await self._scans.stop()
 
     async def read(self, path: Path, *, name: str = "") -> Document:
         """Return the document in the file, under `name` (default: the file's own).
@@ -51,18 +57,28 @@ class DocumentReader:
         """
         name = name or path.name
         async with self._limiter:
-            try:
-                first = await self._first.read(path, name=name)
-            except DocumentError as error:
-                second = await self._read_again(path, name=name) if error.reason == Reason.DAMAGED else None
-                if second is None:
-                    raise
-                log.info("document.recovered", document=name, pages=len(second.pages))
-                return await to_thread.run_sync(partial(recovered, second, settings=self._settings))
-            if first.media_type != PDF_TYPE:
-                return first
-            second = await self._read_again(path, name=name)
-            return await to_thread.run_sync(partial(combined, first, second, settings=self._settings))
+            document = await self._read_text(path, name=name)
+        # Recognition has a process and a turn of its own: scans do not hold up texts.
+        document = await self._scans.complete(document, path)
+        return await to_thread.run_sync(partial(finished, document, settings=self._settings, hint=self._scans.hint))
+
+    async def draw(self, path: Path, number: int, *, name: str) -> bytes:
+        """Return a page of a PDF as a PNG file; raise `DocumentError` where it cannot be drawn."""
+        return await draw_png(path, number, name=name, settings=self._scan, reading=self._settings)
+
+    async def _read_text(self, path: Path, *, name: str) -> Document:
+        try:
+            first = await self._first.read(path, name=name)
+        except DocumentError as error:
+            second = await self._read_again(path, name=name) if error.reason == Reason.DAMAGED else None
+            if second is None:
+                raise
+            log.info("document.recovered", document=name, pages=len(second.pages))
+            return await to_thread.run_sync(recovered, second)
+        if first.media_type != PDF_TYPE:
+            return first
+        second = await self._read_again(path, name=name)
+        return await to_thread.run_sync(joined, first, second)
 
     async def _read_again(self, path: Path, *, name: str) -> Document | None:
         """Return what the second reader makes of a PDF; None where it fails, whatever the way."""

@@ -57,7 +57,7 @@ _WORDS = {
     ),
     Reason.UNSUPPORTED: _Words(
         "is of a kind that cannot be read",
-        "PDF, plain text and XML files are read: save or print the document as PDF and drop that.",
+        "PDF, plain text, XML, PNG, JPEG and TIFF files are read: save or print the document as PDF and drop that.",
     ),
     Reason.UNREADABLE: _Words(
         "cannot be opened",

@@ -6,6 +6,7 @@ surely has no box.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
@@ -21,13 +22,13 @@ class Places:
     """Answer where texts of a document stand; a page without words has no places."""
 
     def __init__(self, pages: Iterable[Page]) -> None:
-        self._words = {page.number: page.words for page in pages if page.words}
+        self._pages = {page.number: page for page in pages if page.words}
         self._rows: dict[int, list[_Row]] = {}
 
     def of_span(self, page: int, line: str, start: int, end: int, *, nth: int = 0) -> Box | None:
         """Return the box of a part of a line; `nth` tells lines alike apart, counted down the page."""
         wanted = squeeze(line[start:end])
-        if not wanted or page not in self._words:
+        if not wanted or page not in self._pages:
             return None
         before, after = squeeze(line[:start]), squeeze(line[end:])
         found = [
@@ -39,7 +40,7 @@ class Places:
 
     def of_wording(self, page: int, lines: Sequence[str], wording: str, *, nth: int = 0) -> Box | None:
         """Return the box around the words of a text that stands in these lines, perhaps beside other columns."""
-        if page not in self._words:
+        if page not in self._pages:
             return None
         box = self._in_one_row(page, lines[0], wording, nth) if len(lines) == 1 else None
         return box or self._followed(page, lines, wording, nth)
@@ -57,7 +58,7 @@ class Places:
 
     def _rows_of(self, page: int) -> list[_Row]:
         if page not in self._rows:
-            self._rows[page] = [_row(words) for words in group_rows(self._words[page])]
+            self._rows[page] = [_row(words) for words in _level_rows(self._pages[page])]
         return self._rows[page]
 
     def _followed(self, page: int, lines: Sequence[str], wording: str, nth: int) -> Box | None:
@@ -132,6 +133,23 @@ class _Found(NamedTuple):
     likeness: float
     context: int
     box: Box
+
+
+def _level_rows(page: Page) -> list[list[Word]]:
+    """Group the words of a page into rows, also where it was scanned at a slant or on its side."""
+    if not page.slant:
+        return group_rows(page.words)
+    level = {Word(word.text, _levelled(word.box, page.slant)): word for word in page.words}
+    return [[level[word] for word in row] for row in group_rows(tuple(level))]
+
+
+def _levelled(box: Box, slant: float) -> Box:
+    """Return where a box stands once its lines are level; only what is beside what matters, not where it all lies."""
+    quarters = round(slant / 90)
+    for _ in range(quarters % 4):
+        box = Box(box.top, -box.right, box.bottom, -box.left)
+    up = math.tan(math.radians(slant - 90 * quarters)) * (box.left + box.right) / 2
+    return Box(box.left, box.top - up, box.right, box.bottom - up)
 
 
 def _row(words: Sequence[Word]) -> _Row:

@@ -16,8 +16,10 @@ from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
 from pipeline.invoice.paths import KIND_PATH
+from pipeline.invoice.recognised import recognition_doubts
 from pipeline.invoice.splitting import split_document
 from pipeline.invoice.titles import invoice_signs
+from pipeline.invoice.unverified import as_claimed, not_verifiable, only_seen
 
 _LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
 _PARTIES = {"vendor": ("name", "address", "vat_id", "iban"), "buyer": ("name", "address", "vat_id", "iban")}
@@ -73,6 +75,8 @@ def verify(raw: Mapping[str, Any], document: Document, *, by_person: Sequence[Pe
     if extraction.kind is Kind.OTHER:
         said = lay_over(Invoice(), {}, _missed_invoice(index), values=_of_kind(by_person), look=printed_place(index))
         return Verified(Kind.OTHER, findings=said.findings)
+    if only_seen(document):
+        return _only_seen(extraction, by_person, index)
     grounding = Grounding(index, extraction.kind)
     currency = grounding.currency(extraction.currency)
     invoice = Invoice(
@@ -91,8 +95,9 @@ def verify(raw: Mapping[str, Any], document: Document, *, by_person: Sequence[Pe
     checked = [
         f for f in check(laid.invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)
     ]
-    found = doubts(grounding.table(), laid.invoice, extraction.kind)
-    findings = with_hints([*laid.findings, *_with_split(found, document), *checked], index, laid.invoice)
+    found = _with_split(doubts(grounding.table(), laid.invoice, extraction.kind), document)
+    unsure = recognition_doubts(document, laid.invoice, laid.evidence)
+    findings = with_hints([*laid.findings, *found, *unsure, *checked], index, laid.invoice)
     return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(findings))
 
 
@@ -109,6 +114,14 @@ def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) ->
 
 def _of_kind(by_person: Sequence[PersonsValue]) -> list[PersonsValue]:
     return [one for one in by_person if one.field == KIND_PATH]
+
+
+def _only_seen(extraction: Extraction, by_person: Sequence[PersonsValue], index: DocumentIndex) -> Verified:
+    """Return what a model saw on pictures without text: shown, and reviewed, for code can find none of it."""
+    claimed = as_claimed(extraction)
+    unseen = (*not_verifiable(claimed), *check(claimed, extraction.kind))
+    laid = lay_over(claimed, {}, unseen, values=by_person, look=printed_place(index))
+    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(laid.findings))
 
 
 def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:

@@ -171,6 +171,11 @@ def model_name(model: Model) -> str:
     return model.host.state.model if isinstance(model, HostSession) else ""
 
 
+def sees_pictures(model: Model) -> bool:
+    """Say whether the model of a session says that it reads images."""
+    return isinstance(model, HostSession) and model.host.state.vision is True
+
+
 async def _until_open(host: HostedModel, race: anyio.CancelScope) -> None:
     await host.until_open()
     race.cancel()
