@@ -34,6 +34,7 @@ from pipeline.einvoices import read_einvoice, store_einvoice
 from pipeline.errors import DocumentError, JobNotFound, OutputFault
 from pipeline.invoice.keeping import kept_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, Severity
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
 from pipeline.job import Claim, State
@@ -68,13 +69,13 @@ class Worker:
         document = await self._read(job, claim, steps)
         if settings.result == "answer":
             return answer_outcome(await self._session(settings, document, claim, steps), document)
-        found = await read_einvoice(document)
+        found = await read_einvoice(document, settings.fields)
         if found.verified is not None:
             clean = verified_outcome(found.verified, document).status is State.DONE
             also = await store_einvoice(found.verified, claim, clean=clean, store=self._store, steps=steps)
             return verified_outcome(found.verified, document, also=also)
         ended = await self._session(settings, document, claim, steps)
-        outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
+        outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document, settings.fields)
         return replace(outcome, findings=(*outcome.findings, *(one.to_json() for one in found.findings)))
 
     def prompts_version(self, agent: str) -> str:
@@ -155,6 +156,7 @@ class Worker:
                 "document": document,
                 "document_messages": prefix,
                 "prompts": settings.prompts,
+                "asked": settings.asked(),
                 "store": self._store,
                 "job": claim.job,
                 "received_at": datetime.fromisoformat(claim.received_at),
@@ -193,11 +195,13 @@ def answer_outcome(ended: SessionOutcome, document: Document) -> Outcome:
     return Outcome(status, kind=Kind.OTHER.value, answer=str(ended.result), findings=_notices(document))
 
 
-def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document) -> Outcome:
+def invoice_outcome(
+    ended: SessionOutcome, state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()
+) -> Outcome:
     """Return the outcome of the invoice agent: what was extracted, as far as the document bears it out."""
     if invoices.EXTRACTION not in state:
         raise OutputFault("the session ended without reading the data", hint="the model may be too small for tools")
-    verified = invoices.checked(state, document)
+    verified = invoices.checked(state, document, own_fields)
     if verified.kind is Kind.OTHER:
         return Outcome(
             State.REVIEW if verified.needs_review else State.DONE,

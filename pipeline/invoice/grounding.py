@@ -7,7 +7,7 @@ prefix) is taken from the document. What can be read in two ways is settled by t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -25,10 +25,11 @@ from pipeline.invoice.evidence import (
     find_name,
     find_rate,
     find_tax_number,
+    identifier_places,
     quote,
 )
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label
+from pipeline.invoice.labels import Label, mentions
 from pipeline.invoice.locale_hints import expected_order
 from pipeline.invoice.model import (
     Evidence,
@@ -56,6 +57,8 @@ _TOTAL_LABELS = {
 # A table row may wrap over this many lines; XML spreads it over many more.
 _ROW_LINES = 6
 _XML_ROW_LINES = 40
+# Any group but "number" lets an identifier stand at no label for an invoice's number.
+_ANY = "any"
 _DATE_LABELS = {"date": (Label.DATE,), "due_date": (Label.DUE_DATE,)}
 
 
@@ -116,14 +119,31 @@ class Grounding:
         """Ground a date; one that the document prints ambiguously is settled or reported."""
         if claim is None:
             return None
+        return self.keep_day(field, self.days(field, claim, currency, labels=_DATE_LABELS[field]), currency)
+
+    def days(
+        self,
+        field: str,
+        claim: str,
+        currency: str | None,
+        *,
+        labels: Collection[Label] = (),
+        severity: Severity = Severity.ERROR,
+    ) -> list[Day]:
+        """Return the places of a date; says so where it cannot be read or is not there."""
+        make = _maker(severity)
         claims = date_candidates(claim)
         if not claims:
-            self.findings.append(error("date_unreadable", field, f"“{claim}” is no date that can be read."))
-            return None
-        order = expected_order(self.index, currency)
-        places = find_day(self.index, claims, order=order, labels=_DATE_LABELS[field])
+            self.findings.append(make("date_unreadable", field, f"“{claim}” is no date that can be read."))
+            return []
+        places = find_day(self.index, claims, order=expected_order(self.index, currency), labels=labels)
         if not places:
-            self._absent(field, claim, Severity.ERROR)
+            self._absent(field, claim, severity)
+        return places
+
+    def keep_day(self, field: str, places: list[Day], currency: str | None) -> date | None:
+        """Take one of the places of a date as its evidence; one that means two days is settled or reported."""
+        if not places:
             return None
         certain = [place for place in places if not place.other_readings]
         best = (certain or places)[0]
@@ -143,7 +163,75 @@ class Grounding:
             address=address and self._text(f"{role}.address", address, find_address(index, address), Severity.WARNING),
             vat_id=vat_id and self._text(f"{role}.vat_id", vat_id, find_tax_number(index, vat_id), Severity.ERROR),
             iban=iban and self._iban(f"{role}.iban", iban),
+            bic=claim.bic and self._bic(f"{role}.bic", claim.bic),
         )
+
+    def wording(self, path: str, claim: str, severity: Severity) -> str | None:
+        """Ground a text, of which all words have to stand in order."""
+        return self._text(path, claim, find_name(self.index, claim), severity)
+
+    def identifier(self, path: str, claim: str, severity: Severity) -> str | None:
+        """Ground an identifier, wherever it stands."""
+        return self._text(path, claim, find_identifier(self.index, claim, group=_ANY), severity)
+
+    def identifier_at(self, path: str, claim: str, group: str) -> str | None:
+        """Ground an identifier at a label of such a group; at any other place it may be another number."""
+        places = identifier_places(self.index, claim, group=_ANY)
+        fitting = [place for place in places if self.index.is_xml or self._is_labelled(place, group)]
+        if places and not fitting:
+            message = f"{claim} is printed, but at no label for this; it was left out."
+            self.findings.append(warning("reference_not_at_label", path, message))
+            return None
+        return self._text(path, claim, next(iter(fitting), None), Severity.WARNING)
+
+    def size(
+        self, path: str, claim: Decimal | str | None, is_fitting: Callable[[Money], bool], *, severity: Severity
+    ) -> Decimal | None:
+        """Ground an amount whose direction its label says, such as `discount` or `paid`: only its size counts."""
+        if claim is None:
+            return None
+        values = self._values(path, claim)
+        places = [place for value in values for place in find_money(self.index, value)]
+        fitting = [place for place in places if is_fitting(place)]
+        if not fitting:
+            message = f"{claim} is printed, but at no label for this; it was left out."
+            if places:
+                self.findings.append(_maker(severity)("amount_not_at_label", path, message))
+            elif values:
+                self._absent(path, str(claim), severity if any(values) else Severity.WARNING)
+            return None
+        best = [place for place in fitting if (place.line, place.start) == (fitting[0].line, fitting[0].start)]
+        kept = self._settled(path, best, alike_money=True)
+        if kept is None:
+            return None
+        self.evidence[path] = quote(self.index, kept.line, start=kept.start, end=kept.end)
+        return abs(kept.value)
+
+    def any_amount(
+        self, path: str, claim: Decimal | str, severity: Severity, labels: Collection[Label] = ()
+    ) -> Decimal | None:
+        """Ground an amount of money, at such a label rather than elsewhere."""
+        return self._one_amount(path, self._money_options(path, claim, labels, severity=severity))
+
+    def any_number(self, path: str, claim: Decimal | str, severity: Severity, *, whole: bool) -> Decimal | None:
+        """Ground a number, which may be printed without the looks of money; a `whole` one has no fraction."""
+        values = self._values(path, claim, severity=severity)
+        fitting = [value for value in values if not whole or value == value.to_integral_value()]
+        if values and not fitting:
+            self.findings.append(_maker(severity)("number_not_whole", path, f"{claim} is no whole number."))
+        places = [place for value in fitting for place in find_money(self.index, value, loose=True)[:1]]
+        if fitting and not places:
+            self._absent(path, str(claim), severity)
+        if len({place.value for place in places}) > 1:
+            self._ambiguous_amount(path, (place.value for place in places), severity=severity)
+            return None
+        kept = self._keep(path, next(iter(places), None))
+        return kept.value if kept else None
+
+    def any_day(self, path: str, claim: str, severity: Severity) -> date | None:
+        """Ground a date, wherever it stands."""
+        places = self.days(path, claim, self._currency, severity=severity)
+        return self.keep_day(path, places, self._currency)
 
     def tax(self, number: int, claim: ExtractedTax) -> Tax:
         """Ground one line of the tax breakdown."""
@@ -239,14 +327,18 @@ class Grounding:
         outside = row is None or place.line not in row
         return place.sign_differs, used, outside, abs(place.line - anchor)
 
-    def _settled(self, path: str, options: list[Money]) -> Money | None:
+    def _is_labelled(self, place: Text, group: str) -> bool:
+        texts = self.index.texts_beside(place.first_line, place.start, place.end, most_above=1)
+        return any(mentions(text, group) for text in texts)
+
+    def _settled(self, path: str, options: list[Money], *, alike_money: bool = False) -> Money | None:
         """Choose among the readings of one printed number, or report that nothing decides.
 
         A line's total is read like money. A quantity or a price may have three decimals, so there a reading that the
         model chose stays: the line's product is checked.
         """
         values = {option.value for option in options}
-        if path.endswith("total"):
+        if alike_money or path.endswith("total"):
             options = [option for option in options if self._reads_like_money(option)]
         if len({option.value for option in options}) == 1:
             return options[0]
@@ -280,13 +372,15 @@ class Grounding:
             return None
         return self._one_amount(path, self._money_options(path, claim, labels))
 
-    def _money_options(self, path: str, claim: Decimal | str, labels: Collection[Label]) -> list[Money]:
+    def _money_options(
+        self, path: str, claim: Decimal | str, labels: Collection[Label], *, severity: Severity = Severity.ERROR
+    ) -> list[Money]:
         """Return the best place of each value the claim can mean; says so where there is none."""
-        values = self._values(path, claim)
+        values = self._values(path, claim, severity=severity)
         options = [places[0] for value in values if (places := find_money(self.index, value, labels=labels))]
         if values and not options:
             # A zero that is not printed is no lie worth a review, yet it is no fact either.
-            self._absent(path, str(claim), Severity.ERROR if any(values) else Severity.WARNING)
+            self._absent(path, str(claim), severity if any(values) else Severity.WARNING)
         return options
 
     def _one_amount(self, path: str, options: list[Money] | None, *, sure: bool = False) -> Decimal | None:
@@ -316,17 +410,21 @@ class Grounding:
                 self.findings.append(warning("sign_from_document", path, message))
         return place
 
-    def _values(self, path: str, claim: Decimal | str) -> tuple[Decimal, ...]:
+    def _values(self, path: str, claim: Decimal | str, *, severity: Severity = Severity.ERROR) -> tuple[Decimal, ...]:
         if isinstance(claim, Decimal):
             return (claim,)
         values = candidates(claim)
         if not values:
-            severity = warning if path.endswith(("quantity", "rate")) else error
-            self.findings.append(severity("amount_unreadable", path, f"“{claim}” is no number that can be read."))
+            make = warning if path.endswith(("quantity", "rate")) else _maker(severity)
+            self.findings.append(make("amount_unreadable", path, f"“{claim}” is no number that can be read."))
         return values
 
     def _iban(self, path: str, claim: str) -> str | None:
         found = self._text(path, claim, find_identifier(self.index, claim, group="iban"), Severity.ERROR)
+        return squeeze(found).upper() if found else None
+
+    def _bic(self, path: str, claim: str) -> str | None:
+        found = self.identifier(path, claim, Severity.WARNING)
         return squeeze(found).upper() if found else None
 
     def _name(self, path: str, claim: str, severity: Severity) -> str | None:
@@ -346,14 +444,12 @@ class Grounding:
         return found.value
 
     def _absent(self, path: str, claim: object, severity: Severity) -> None:
-        make = error if severity is Severity.ERROR else warning
-        self.findings.append(
-            make("not_in_document", path, f"“{str(claim)[:80]}” was read, but the document does not show it.")
-        )
+        message = f"“{str(claim)[:80]}” was read, but the document does not show it."
+        self.findings.append(_maker(severity)("not_in_document", path, message))
 
-    def _ambiguous_amount(self, path: str, values: Iterable[Decimal]) -> None:
+    def _ambiguous_amount(self, path: str, values: Iterable[Decimal], *, severity: Severity = Severity.ERROR) -> None:
         words = " or ".join(format(value, "f") for value in sorted(values))
-        self.findings.append(error("amount_ambiguous", path, f"The printed amount can mean {words}."))
+        self.findings.append(_maker(severity)("amount_ambiguous", path, f"The printed amount can mean {words}."))
 
     def _ambiguous_day(self, field: str, best: Day, rivals: set[date], currency: str | None) -> date | None:
         """Report a date that can mean two days; the model's choice stays where it made one."""
@@ -366,6 +462,10 @@ class Grounding:
             return native if rivals else best.value
         self.findings.append(error("date_ambiguous", field, f"The printed date can mean {words}."))
         return None if rivals else best.value
+
+
+def _maker(severity: Severity) -> Callable[[str, str, str], Finding]:
+    return error if severity is Severity.ERROR else warning
 
 
 def _settle_by_sum(options: dict[str, list[Money]]) -> dict[str, list[Money]] | None:

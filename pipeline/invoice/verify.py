@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.document.model import Document
 from pipeline.invoice.checks import check, error, sort_findings
 from pipeline.invoice.doubts import doubts
+from pipeline.invoice.further import further_doubts, ground_further
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.own_fields import OwnField, check_own_fields, ground_own_fields
 from pipeline.invoice.titles import invoice_signs
 
-_LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
-_PARTIES = {"vendor": ("name", "address", "vat_id", "iban"), "buyer": ("name", "address", "vat_id", "iban")}
+_LISTS = {
+    "taxes": ("rate", "base", "amount"),
+    "line_items": ("description", "quantity", "unit_price", "total"),
+    "allowances": ("reason", "amount"),
+    "charges": ("reason", "amount"),
+}
+_PARTIES = dict.fromkeys(("vendor", "buyer"), ("name", "address", "vat_id", "iban", "bic"))
 _PLAIN = (
     "kind",
     "invoice_number",
@@ -27,6 +34,11 @@ _PLAIN = (
     "total_amount",
     "net_amount",
     "tax_amount",
+    "delivery_date",
+    "order_reference",
+    "buyer_reference",
+    "prepaid_amount",
+    "payable_amount",
 )
 
 
@@ -58,40 +70,54 @@ class UnknownField(ValueError):
     """A correction names a field that invoices do not have; the message is meant for the model that made it."""
 
 
-def verify(raw: Mapping[str, Any], document: Document) -> Verified:
-    """Return the values of `raw` that the document shows, where it shows them, and what is wrong with the rest."""
+def verify(raw: Mapping[str, Any], document: Document, *, own_fields: Sequence[OwnField] = ()) -> Verified:
+    """Return the values of `raw` that the document shows, where it shows them, and what is wrong with the rest.
+
+    `own_fields` are those that the agent's file adds.
+    """
     extraction = Extraction.model_validate(dict(raw))
     index = index_of(document)
     if extraction.kind is Kind.OTHER:
         return Verified(Kind.OTHER, findings=_missed_invoice(index))
     grounding = Grounding(index, extraction.kind)
     currency = grounding.currency(extraction.currency)
+    totals = grounding.totals(extraction)
+    further = ground_further(grounding, extraction, currency=currency)
     invoice = Invoice(
         invoice_number=grounding.number(extraction.invoice_number),
         date=grounding.day("date", extraction.date, currency),
         due_date=grounding.day("due_date", extraction.due_date, currency),
         currency=currency,
-        **grounding.totals(extraction),
+        **totals,
         taxes=tuple(grounding.tax(number, tax) for number, tax in enumerate(extraction.taxes)),
         vendor=grounding.party("vendor", extraction.vendor),
         buyer=grounding.party("buyer", extraction.buyer),
         line_items=grounding.lines(extraction.line_items),
+        **further,
+        own_fields=ground_own_fields(grounding, extraction, own_fields),
     )
     known = {finding.field for finding in grounding.findings}
-    checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
-    found = doubts(grounding.table(), invoice, extraction.kind)
+    checks = [*check(invoice, extraction.kind), *check_own_fields(invoice.own_fields, own_fields)]
+    checked = [f for f in checks if not (f.code.endswith("_missing") and f.field in known)]
+    found = [*doubts(grounding.table(), invoice, extraction.kind), *further_doubts(index, invoice)]
     findings = with_hints([*grounding.findings, *found, *checked], index, invoice)
     return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
 
 
-def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) -> dict[str, Any]:
+def apply_corrections(
+    raw: Mapping[str, Any], corrections: Mapping[str, Any], *, own_fields: Sequence[OwnField] = ()
+) -> dict[str, Any]:
     """Return `raw` with values replaced by dotted path, such as `vendor.name` or `line_items.0.total`.
 
     A path one behind the end of a list adds an entry. What is not named stays as it was.
     """
     merged: dict[str, Any] = copy.deepcopy(dict(raw))
+    own_paths = {field.path for field in own_fields}
     for path, value in corrections.items():
-        _correct(merged, path, value)
+        if path in own_paths:
+            merged["own_fields"] = {**(merged.get("own_fields") or {}), path.partition(".")[2]: value}
+        else:
+            _correct(merged, path, value)
     return merged
 
 

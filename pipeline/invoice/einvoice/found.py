@@ -12,6 +12,7 @@ from pipeline.invoice.einvoice.page import Comparison, compare, page_evidence
 from pipeline.invoice.einvoice.reading import EInvoice, read_xml
 from pipeline.invoice.einvoice.xml import XmlRefused
 from pipeline.invoice.model import Finding
+from pipeline.invoice.own_fields import OwnField, unread_own_fields
 from pipeline.invoice.verify import Verified
 
 
@@ -23,8 +24,11 @@ class FoundInvoice:
     findings: tuple[Finding, ...] = ()
 
 
-def find_einvoice(document: Document) -> FoundInvoice:
-    """Return what the e-invoice in a document says, checked, and held against the pages that came with it."""
+def find_einvoice(document: Document, *, own_fields: Sequence[OwnField] = ()) -> FoundInvoice:
+    """Return what the e-invoice in a document says, checked, and held against the pages that came with it.
+
+    `own_fields` are those that the agent's file adds: they stay empty, and that is told.
+    """
     einvoices, unread = _read_all(document)
     if not einvoices:
         return FoundInvoice(findings=tuple(unread))
@@ -41,10 +45,22 @@ def find_einvoice(document: Document) -> FoundInvoice:
         *check(einvoice.invoice, einvoice.kind),
     ]
     evidence = page_evidence(einvoice, comparison.pages)
-    return FoundInvoice(Verified(einvoice.kind, einvoice.invoice, evidence, sort_findings(findings)))
+    values, unread_own = unread_own_fields(own_fields)
+    invoice = einvoice.invoice.model_copy(update={"own_fields": values})
+    return FoundInvoice(Verified(einvoice.kind, invoice, evidence, sort_findings([*findings, *unread_own])))
 
 
-_COMPARED = ("invoice_number", "date", "due_date", "currency", "total_amount", "net_amount", "tax_amount")
+_COMPARED = (
+    "invoice_number",
+    "date",
+    "due_date",
+    "currency",
+    "total_amount",
+    "net_amount",
+    "tax_amount",
+    "prepaid_amount",
+    "payable_amount",
+)
 
 
 def _read_all(document: Document) -> tuple[list[EInvoice], list[Finding]]:

@@ -1,0 +1,119 @@
+"""Ground what goes beyond the header: delivery, references, allowances, charges, and what is left to pay.
+
+These values are often there and rarely asked for by law, so one that stands at no fitting label is left out with a
+warning. Amounts that decide what is paid are errors instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from pipeline.invoice.checks import error, warning
+from pipeline.invoice.evidence import Day, Money, find_name
+from pipeline.invoice.grounding import Grounding
+from pipeline.invoice.index import DocumentIndex, Seen
+from pipeline.invoice.labels import Label, mentions
+from pipeline.invoice.model import Adjustment, ExtractedAdjustment, Extraction, Finding, Invoice, Severity
+from pipeline.invoice.words import words_of
+
+_REFERENCES = {"order_reference": "order", "buyer_reference": "buyer_reference"}
+_PAYABLE_LABELS = (Label.DUE, Label.GRAND_TOTAL, Label.TOTAL)
+_PAID = ("paid", "earlier_payment")
+_MOST_ADJUSTMENTS = 20
+
+
+def ground_further(grounding: Grounding, extraction: Extraction, *, currency: str | None) -> dict[str, Any]:
+    """Return the further fields by name; what is not borne out is None or left out, and a finding."""
+    references = {
+        field: claim and grounding.identifier_at(field, claim, group)
+        for field, group in _REFERENCES.items()
+        for claim in [getattr(extraction, field)]
+    }
+    return {
+        **references,
+        "delivery_date": _delivery_date(grounding, extraction.delivery_date, currency),
+        "allowances": tuple(_adjustments(grounding, "allowances", extraction.allowances)),
+        "charges": tuple(_adjustments(grounding, "charges", extraction.charges)),
+        "prepaid_amount": grounding.size(
+            "prepaid_amount",
+            extraction.prepaid_amount,
+            lambda place: any(_mentions(grounding.index, place, group) for group in _PAID),
+            severity=Severity.ERROR,
+        ),
+        "payable_amount": _payable(grounding, extraction.payable_amount),
+    }
+
+
+def further_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
+    """Find an amount to pay that stands at no label for one and follows from nothing."""
+    total, payable, prepaid = invoice.total_amount, invoice.payable_amount, invoice.prepaid_amount
+    if payable is None or total is None or index.is_xml or payable in (total, total - (prepaid or Decimal(0))):
+        return
+    places = [seen for seen in index.amounts(payable) if index.label_of_amount(seen) is Label.DUE]
+    if not places:
+        message = f"{payable} was read as what is left to pay, but stands at no label for it."
+        yield error("payable_not_at_label", "payable_amount", message)
+
+
+def _delivery_date(grounding: Grounding, claim: str | None, currency: str | None) -> date | None:
+    """Ground the day of delivery: at a label for it, or as another date of a page that speaks of a delivery.
+
+    `Lieferdatum entspricht Rechnungsdatum` prints it once, at the other label.
+    """
+    if claim is None:
+        return None
+    index = grounding.index
+    places = grounding.days("delivery_date", claim, currency, severity=Severity.WARNING)
+    fitting = [place for place in places if index.is_xml or mentions(_label(index, place), "delivery_day")]
+    if not fitting and any(place.label is Label.DATE for place in places):
+        fitting = places if mentions(" ".join(index.words), "delivery_day") else []
+    if places and not fitting:
+        message = f"{claim} is printed, but not as a day of delivery or service; it was left out."
+        grounding.findings.append(warning("delivery_date_not_at_label", "delivery_date", message))
+    return grounding.keep_day("delivery_date", fitting, currency)
+
+
+def _label(index: DocumentIndex, place: Day) -> str:
+    return next((index.text_of_date_label(seen) for seen in _seen_at(index, place)), "")
+
+
+def _seen_at(index: DocumentIndex, place: Day) -> Iterator[Seen[Any]]:
+    return (Seen(place.line, token) for token in index.dates_in(place.line) if token.start == place.start)
+
+
+def _adjustments(grounding: Grounding, name: str, claims: tuple[ExtractedAdjustment, ...]) -> Iterator[Adjustment]:
+    """Yield the allowances or charges whose amount is printed beside their reason or at a label for such."""
+    number = 0
+    for claim in claims[:_MOST_ADJUSTMENTS]:
+        path = f"{name}.{number}"
+
+        def is_fitting(place: Money, reason: str | None = claim.reason) -> bool:
+            return _mentions(grounding.index, place, name) or _is_beside(grounding.index, place, reason)
+
+        amount = grounding.size(f"{path}.amount", claim.amount, is_fitting, severity=Severity.ERROR)
+        if amount:
+            reason = claim.reason and grounding.wording(f"{path}.reason", claim.reason, Severity.WARNING)
+            yield Adjustment(reason=reason or None, amount=amount)
+            number += 1
+
+
+def _is_beside(index: DocumentIndex, place: Money, reason: str | None) -> bool:
+    """Say whether all words of a reason stand in the line of an amount, before it."""
+    words = words_of(reason or "")
+    before = words_of(index.lines[place.line].text[: place.start])
+    return bool(words) and find_name(index, reason or "") is not None and all(word in before for word in words)
+
+
+def _mentions(index: DocumentIndex, place: Money, group: str) -> bool:
+    if index.is_xml:
+        return True
+    before = index.lines[place.line].text[: place.start]
+    texts = index.texts_beside(place.line, place.start, place.end, most_above=1)
+    return mentions(before, group) or any(mentions(text, group) for text in texts)
+
+
+def _payable(grounding: Grounding, claim: Decimal | str | None) -> Decimal | None:
+    return None if claim is None else grounding.any_amount("payable_amount", claim, Severity.ERROR, _PAYABLE_LABELS)
