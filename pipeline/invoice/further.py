@@ -25,8 +25,20 @@ _PAID = ("paid", "earlier_payment")
 _MOST_ADJUSTMENTS = 20
 
 
-def ground_further(grounding: Grounding, extraction: Extraction, *, currency: str | None) -> dict[str, Any]:
-    """Return the further fields by name; what is not borne out is None or left out, and a finding."""
+def ground_further(
+    grounding: Grounding, extraction: Extraction, *, currency: str | None, total: Decimal | None
+) -> dict[str, Any]:
+    """Return the further fields by name; what is not borne out is None or left out, and a finding.
+
+    What is given or was paid has the sign of the total: printed with a minus, it is taken off all the same.
+    """
+    sign = -1 if total is not None and total < 0 else 1
+    prepaid = grounding.size(
+        "prepaid_amount",
+        extraction.prepaid_amount,
+        lambda place: any(_mentions(grounding.index, place, group) for group in _PAID),
+        severity=Severity.ERROR,
+    )
     references = {
         field: claim and grounding.identifier_at(field, claim, group)
         for field, group in _REFERENCES.items()
@@ -35,14 +47,9 @@ def ground_further(grounding: Grounding, extraction: Extraction, *, currency: st
     return {
         **references,
         "delivery_date": _delivery_date(grounding, extraction.delivery_date, currency),
-        "allowances": tuple(_adjustments(grounding, "allowances", extraction.allowances)),
-        "charges": tuple(_adjustments(grounding, "charges", extraction.charges)),
-        "prepaid_amount": grounding.size(
-            "prepaid_amount",
-            extraction.prepaid_amount,
-            lambda place: any(_mentions(grounding.index, place, group) for group in _PAID),
-            severity=Severity.ERROR,
-        ),
+        "allowances": tuple(_adjustments(grounding, "allowances", extraction.allowances, sign)),
+        "charges": tuple(_adjustments(grounding, "charges", extraction.charges, sign)),
+        "prepaid_amount": None if prepaid is None else sign * prepaid,
         "payable_amount": _payable(grounding, extraction.payable_amount),
     }
 
@@ -84,7 +91,9 @@ def _seen_at(index: DocumentIndex, place: Day) -> Iterator[Seen[Any]]:
     return (Seen(place.line, token) for token in index.dates_in(place.line) if token.start == place.start)
 
 
-def _adjustments(grounding: Grounding, name: str, claims: tuple[ExtractedAdjustment, ...]) -> Iterator[Adjustment]:
+def _adjustments(
+    grounding: Grounding, name: str, claims: tuple[ExtractedAdjustment, ...], sign: int
+) -> Iterator[Adjustment]:
     """Yield the allowances or charges whose amount is printed beside their reason or at a label for such."""
     number = 0
     for claim in claims[:_MOST_ADJUSTMENTS]:
@@ -96,7 +105,7 @@ def _adjustments(grounding: Grounding, name: str, claims: tuple[ExtractedAdjustm
         amount = grounding.size(f"{path}.amount", claim.amount, is_fitting, severity=Severity.ERROR)
         if amount:
             reason = claim.reason and grounding.wording(f"{path}.reason", claim.reason, Severity.WARNING)
-            yield Adjustment(reason=reason or None, amount=amount)
+            yield Adjustment(reason=reason or None, amount=sign * amount)
             number += 1
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, info, is_rate, warning
+from pipeline.invoice.checks import adds_up, error, info, is_product, is_rate, warning
 from pipeline.invoice.dates import date_candidates
 from pipeline.invoice.evidence import (
     Day,
@@ -271,13 +271,17 @@ class Grounding:
             f"{path}.description", claim.description, found, Severity.WARNING
         )
         row = range(found.first_line, found.last_line + 1) if found else None
-        total = self._beside(f"{path}.total", claim.total, row, Severity.ERROR)
+        total = self._keep(f"{path}.total", self._beside(f"{path}.total", claim.total, row, Severity.ERROR))
         if total:
             self._used_rows.add((total.line, total.start))
             row = range(min(total.line, row.start), max(total.line + 1, row.stop)) if row else None
             row = row or range(total.line, total.line + 1)
-        unit_price = self._beside(f"{path}.unit_price", claim.unit_price, row, Severity.WARNING, total=total)
-        quantity = self._beside(f"{path}.quantity", claim.quantity, row, Severity.WARNING, total=total)
+        prices = self._readings_beside(f"{path}.unit_price", claim.unit_price, row, Severity.WARNING, total=total)
+        quantities = self._readings_beside(f"{path}.quantity", claim.quantity, row, Severity.WARNING, total=total)
+        if total:
+            prices, quantities = _settle_by_product(prices, quantities, total, has_quantity=claim.quantity is not None)
+        unit_price = self._keep(f"{path}.unit_price", self._settled(f"{path}.unit_price", prices))
+        quantity = self._keep(f"{path}.quantity", self._settled(f"{path}.quantity", quantities))
         return LineItem(
             description=description or None,
             quantity=quantity.value if quantity else None,
@@ -285,7 +289,10 @@ class Grounding:
             total=total.value if total else None,
         )
 
-    def _beside(
+    def _beside(self, path: str, claim: Decimal | str | None, row: range | None, severity: Severity) -> Money | None:
+        return self._settled(path, self._readings_beside(path, claim, row, severity))
+
+    def _readings_beside(
         self,
         path: str,
         claim: Decimal | str | None,
@@ -293,10 +300,10 @@ class Grounding:
         severity: Severity,
         *,
         total: Money | None = None,
-    ) -> Money | None:
-        """Ground a number of a table row: near the row, else as money anywhere, else not."""
+    ) -> list[Money]:
+        """Return the readings of a table row's number: near the row, else as money anywhere, else none."""
         if claim is None:
-            return None
+            return []
         values = self._values(path, claim)
         reach = _XML_ROW_LINES if self.index.is_xml else _ROW_LINES
         near: list[Money] = []
@@ -306,9 +313,7 @@ class Grounding:
         anchor = total.line if total else row.start if row else 0
         if near:
             best = min(near, key=lambda place: self._fit(place, row, anchor))
-            return self._keep(
-                path, self._settled(path, [p for p in near if (p.line, p.start) == (best.line, best.start)])
-            )
+            return [place for place in near if (place.line, place.start) == (best.line, best.start)]
         if not path.endswith("quantity"):
             far = [place for value in values for place in find_money(self.index, value)]
             if far and row is not None:
@@ -316,10 +321,10 @@ class Grounding:
                     warning("not_beside_line", path, f"{far[0].value} is printed, but not beside its line.")
                 )
             if far:
-                return self._keep(path, far[0])
+                return far[:1]
         if values:
             self._absent(path, str(claim), severity)
-        return None
+        return []
 
     def _fit(self, place: Money, row: range | None, anchor: int) -> tuple[bool, bool, bool, int]:
         """Return how well a place fits a row, best first: sign, not taken by an earlier row, within the row, near."""
@@ -335,14 +340,19 @@ class Grounding:
         """Choose among the readings of one printed number, or report that nothing decides.
 
         A line's total is read like money. A quantity or a price may have three decimals, so there a reading that the
-        model chose stays: the line's product is checked.
+        model chose stays: the line's product is checked. What nothing decides is left out; only a total is worth a
+        review for it.
         """
+        if not options:
+            return None
         values = {option.value for option in options}
-        if alike_money or path.endswith("total"):
+        is_total = path.endswith("total")
+        if alike_money or is_total:
             options = [option for option in options if self._reads_like_money(option)]
         if len({option.value for option in options}) == 1:
             return options[0]
-        self._ambiguous_amount(path, values)
+        severity = Severity.ERROR if alike_money or is_total else Severity.WARNING
+        self._ambiguous_amount(path, values, severity=severity)
         return None
 
     def _reads_like_money(self, place: Money) -> bool:
@@ -479,3 +489,20 @@ def _settle_by_sum(options: dict[str, list[Money]]) -> dict[str, list[Money]] | 
         if adds_up(combination[1].value, combination[2].value, combination[0].value)
     ]
     return {field: [place] for field, place in zip(fields, sums[0], strict=True)} if len(sums) == 1 else None
+
+
+def _settle_by_product(
+    prices: list[Money], quantities: list[Money], total: Money, *, has_quantity: bool
+) -> tuple[list[Money], list[Money]]:
+    """Return the one reading of price and quantity whose product is the line's total; all of them where none is."""
+    if not has_quantity:
+        alike = [price for price in prices if is_product(Decimal(1), price.value, total.value)]
+        return (alike or prices), quantities
+    fitting = [
+        (price, quantity)
+        for price, quantity in itertools.product(prices, quantities)
+        if is_product(quantity.value, price.value, total.value)
+    ]
+    if len({(price.value, quantity.value) for price, quantity in fitting}) != 1:
+        return prices, quantities
+    return [fitting[0][0]], [fitting[0][1]]

@@ -70,7 +70,9 @@ class Adjustment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: str | None = Field(None, description="What it is for (BT-97 allowance, BT-104 charge)")
-    amount: Amount | None = Field(None, description="Amount without tax, as its size (BT-92 allowance, BT-99 charge)")
+    amount: Amount | None = Field(
+        None, description="Amount without tax, signed like the total (BT-92 allowance, BT-99 charge)"
+    )
 
 
 class LineItem(BaseModel):
@@ -107,7 +109,7 @@ class Invoice(BaseModel):
     buyer_reference: str | None = Field(None, description="What the buyer wants its invoices sorted by (BT-10)")
     allowances: tuple[Adjustment, ...] = Field((), description="Allowances on the whole invoice (BG-20)")
     charges: tuple[Adjustment, ...] = Field((), description="Charges on the whole invoice (BG-21)")
-    prepaid_amount: Amount | None = Field(None, description="What was paid before, as its size (BT-113)")
+    prepaid_amount: Amount | None = Field(None, description="What was paid before, signed like the total (BT-113)")
     rounding_amount: Amount | None = Field(None, description="Added to round what is left to pay (BT-114)")
     payable_amount: Amount | None = Field(None, description="What is left to pay (BT-115)")
     own_fields: Mapping[str, OwnValue] = Field(

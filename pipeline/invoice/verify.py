@@ -82,7 +82,7 @@ def verify(raw: Mapping[str, Any], document: Document, *, own_fields: Sequence[O
     grounding = Grounding(index, extraction.kind)
     currency = grounding.currency(extraction.currency)
     totals = grounding.totals(extraction)
-    further = ground_further(grounding, extraction, currency=currency)
+    further = ground_further(grounding, extraction, currency=currency, total=totals.get("total_amount"))
     invoice = Invoice(
         invoice_number=grounding.number(extraction.invoice_number),
         date=grounding.day("date", extraction.date, currency),
