@@ -37,11 +37,17 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def as_csv(records: Iterable[StoredInvoice]) -> str:
     """Return one line an invoice below a line of column names, amounts as plain decimals."""
+    listed = list(records)
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
+    writer = csv.DictWriter(text, (*COLUMNS, *own_columns(listed)))
     writer.writeheader()
-    writer.writerows(_row(record) for record in records)
+    writer.writerows(_row(record) for record in listed)
     return text.getvalue()
+
+
+def own_columns(records: Iterable[StoredInvoice]) -> tuple[str, ...]:
+    """Return the columns of the users' own fields, in the order in which the records bring them up."""
+    return tuple(dict.fromkeys(f"own_fields.{name}" for record in records for name in record.invoice.own_fields))
 
 
 def as_json(records: Iterable[StoredInvoice]) -> str:
@@ -76,6 +82,7 @@ def _row(record: StoredInvoice) -> dict[str, Any]:
         "version": record.version,
         "job": record.job,
         "stored_at": record.stored_at.isoformat(timespec="seconds"),
+        **{f"own_fields.{name}": value for name, value in invoice.own_fields.items()},
     }
     return {name: _defused(value) for name, value in row.items()}
 
