@@ -28,7 +28,10 @@ from pipeline.llm.standin.own_fields import read_own_fields
 from pipeline.replay import replay_recorded
 from pipeline.worker import Worker
 
-TEXT = f"{PAGE}\nKostenstelle: 4711-A    Projekt: Neubau Halle 3\nPalettenpfand 36,00 EUR   Pakete 12   Abruf am 01.02.2026\n"
+TEXT = f"""{PAGE}
+Kostenstelle: 4711-A    Projekt: Neubau Halle 3
+Palettenpfand 36,00 EUR   Pakete 12   Abruf am 01.02.2026
+"""
 OWN = tuple(
     OwnField.model_validate(one)
     for one in (
@@ -148,6 +151,18 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, field: dict[str, str], s
         load_agents(config)
     assert said in raised.value.message
     assert "invoice.toml" in raised.value.message
+
+
+def test_the_example_in_the_shipped_file_works(tmp_path: Path) -> None:
+    """What stands there behind comment signs is a field once they are taken away."""
+    config = tmp_path / "config"
+    shutil.copytree(shipped_config(), config)
+    file = config / "agents" / "invoice.toml"
+    text = file.read_text(encoding="utf-8")
+    example = text[text.index("# [[fields]]") :].split("\n\n")[0]
+    # A list of tables goes on until the next table, so it may stand where the comment stood.
+    file.write_text(text.replace(example, example.replace("# ", "")), encoding="utf-8")
+    assert [field.name for field in load_agents(config)["invoice"].fields] == ["cost_centre"]
 
 
 def test_other_agents_have_no_fields() -> None:

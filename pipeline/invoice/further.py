@@ -19,7 +19,9 @@ from pipeline.invoice.labels import Label, mentions
 from pipeline.invoice.model import Adjustment, ExtractedAdjustment, Extraction, Finding, Invoice, Severity
 from pipeline.invoice.words import words_of
 
-_REFERENCES = {"order_reference": "order", "buyer_reference": "buyer_reference"}
+# On paper `your reference` is as often as not the number of an order.
+_REFERENCES = ("order_reference", "buyer_reference")
+_REFERENCE_LABELS = ("order", "buyer_reference")
 _PAYABLE_LABELS = (Label.DUE, Label.GRAND_TOTAL, Label.TOTAL)
 _PAID = ("paid", "earlier_payment")
 _MOST_ADJUSTMENTS = 20
@@ -40,8 +42,8 @@ def ground_further(
         severity=Severity.ERROR,
     )
     references = {
-        field: claim and grounding.identifier_at(field, claim, group)
-        for field, group in _REFERENCES.items()
+        field: claim and grounding.identifier_at(field, claim, _REFERENCE_LABELS)
+        for field in _REFERENCES
         for claim in [getattr(extraction, field)]
     }
     return {

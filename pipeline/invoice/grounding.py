@@ -174,10 +174,10 @@ class Grounding:
         """Ground an identifier, wherever it stands."""
         return self._text(path, claim, find_identifier(self.index, claim, group=_ANY), severity)
 
-    def identifier_at(self, path: str, claim: str, group: str) -> str | None:
-        """Ground an identifier at a label of such a group; at any other place it may be another number."""
+    def identifier_at(self, path: str, claim: str, groups: Collection[str]) -> str | None:
+        """Ground an identifier at a label of such groups; at any other place it may be another number."""
         places = identifier_places(self.index, claim, group=_ANY)
-        fitting = [place for place in places if self.index.is_xml or self._is_labelled(place, group)]
+        fitting = [place for place in places if self.index.is_xml or self._is_labelled(place, groups)]
         if places and not fitting:
             message = f"{claim} is printed, but at no label for this; it was left out."
             self.findings.append(warning("reference_not_at_label", path, message))
@@ -195,10 +195,12 @@ class Grounding:
         fitting = [place for place in places if is_fitting(place)]
         if not fitting:
             message = f"{claim} is printed, but at no label for this; it was left out."
+            # A zero decides nothing.
+            severity = severity if any(values) else Severity.WARNING
             if places:
                 self.findings.append(_maker(severity)("amount_not_at_label", path, message))
             elif values:
-                self._absent(path, str(claim), severity if any(values) else Severity.WARNING)
+                self._absent(path, str(claim), severity)
             return None
         best = [place for place in fitting if (place.line, place.start) == (fitting[0].line, fitting[0].start)]
         kept = self._settled(path, best, alike_money=True)
@@ -332,9 +334,9 @@ class Grounding:
         outside = row is None or place.line not in row
         return place.sign_differs, used, outside, abs(place.line - anchor)
 
-    def _is_labelled(self, place: Text, group: str) -> bool:
+    def _is_labelled(self, place: Text, groups: Collection[str]) -> bool:
         texts = self.index.texts_beside(place.first_line, place.start, place.end, most_above=1)
-        return any(mentions(text, group) for text in texts)
+        return any(mentions(text, group) for text in texts for group in groups)
 
     def _settled(self, path: str, options: list[Money], *, alike_money: bool = False) -> Money | None:
         """Choose among the readings of one printed number, or report that nothing decides.

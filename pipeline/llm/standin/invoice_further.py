@@ -27,7 +27,8 @@ def read_further(layout: Layout, sums: Sums, lines: Sequence[LineFacts]) -> Furt
     """Return what the labels announce; allowances and charges only where they make the lines add up."""
     allowances = tuple(_adjustments(layout, "ALLOWANCE"))
     charges = tuple(_adjustments(layout, "CHARGE"))
-    if not _add_up(sums, lines, allowances, charges):
+    goods = without_adjustments(lines, (*allowances, *charges))
+    if not _add_up(sums, goods, allowances, charges):
         allowances = charges = ()
     return FurtherFacts(
         delivery_date=_date(layout),
@@ -38,6 +39,16 @@ def read_further(layout: Layout, sums: Sums, lines: Sequence[LineFacts]) -> Furt
         prepaid=_amount(layout, "PREPAID"),
         payable=_amount(layout, "PAYABLE"),
         bic=next((match[1] for cell in layout.cells if (match := _BIC.search(cell.text))), None),
+    )
+
+
+def without_adjustments(lines: Sequence[LineFacts], adjustments: Sequence[AdjustmentFacts]) -> tuple[LineFacts, ...]:
+    """Return the lines that are none of the allowances and charges, which stand below them in the same columns."""
+    taken = {(one.reason, (one.amount or "").lstrip("-")) for one in adjustments}
+    return tuple(
+        line
+        for line in lines
+        if line.quantity or line.unit_price or (line.description, (line.total or "").lstrip("-")) not in taken
     )
 
 

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pipeline.llm.standin import invoice_labels as words
 from pipeline.llm.standin.invoice_currency import read_currency
 from pipeline.llm.standin.invoice_facts import InvoiceFacts, Kind
-from pipeline.llm.standin.invoice_further import read_further
+from pipeline.llm.standin.invoice_further import read_further, without_adjustments
 from pipeline.llm.standin.invoice_lines import read_lines
 from pipeline.llm.standin.invoice_parties import read_parties
 from pipeline.llm.standin.invoice_sums import is_sum_line, read_sums
@@ -60,6 +60,7 @@ def read_invoice(text: str) -> InvoiceFacts:
     currency = read_currency(layout)
     vendor, buyer = read_parties(layout)
     lines = read_lines(layout, is_sum=lambda line: is_sum_line(layout, line))
+    further = read_further(layout, sums, lines)
     return InvoiceFacts(
         kind=_kind(layout, has_total=sums.total is not None),
         number=_value(_best(_numbers(layout))),
@@ -72,8 +73,8 @@ def read_invoice(text: str) -> InvoiceFacts:
         taxes=sums.taxes,
         vendor=vendor,
         buyer=buyer,
-        lines=lines,
-        further=read_further(layout, sums, lines),
+        lines=without_adjustments(lines, (*further.allowances, *further.charges)),
+        further=further,
         month_first=_month_first(text, currency),
     )
 
