@@ -124,6 +124,8 @@ def test_day_of_invoice_is_no_day_of_delivery_unless_the_page_says_so() -> None:
     silent = told({"delivery_date": "05.03.2026"}, without)
     assert invoice_of(silent).delivery_date is None
     assert "delivery_date_not_at_label" in codes(silent)
+    period = without + "\nLeistungszeitraum 01.02.2026 - 28.02.2026\n"
+    assert invoice_of(told({"delivery_date": "01.02.2026"}, period)).delivery_date is None
     same = told({"delivery_date": "05.03.2026"}, without + "\nLieferdatum entspricht Rechnungsdatum\n")
     assert invoice_of(same).delivery_date == datetime.date(2026, 3, 5)
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.invoice.checks import error, warning
+from pipeline.invoice.days import in_period
 from pipeline.invoice.evidence import Day, Money, find_name
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.index import DocumentIndex, Seen
@@ -68,7 +69,7 @@ def further_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
 
 
 def _delivery_date(grounding: Grounding, claim: str | None, currency: str | None) -> date | None:
-    """Ground the day of delivery: at a label for it, or as another date of a page that speaks of a delivery.
+    """Ground the day of delivery at a label for it; one end of a period is none.
 
     `Lieferdatum entspricht Rechnungsdatum` prints it once, at the other label.
     """
@@ -76,21 +77,26 @@ def _delivery_date(grounding: Grounding, claim: str | None, currency: str | None
         return None
     index = grounding.index
     places = grounding.days("delivery_date", claim, currency, severity=Severity.WARNING)
-    fitting = [place for place in places if index.is_xml or mentions(_label(index, place), "delivery_day")]
-    if not fitting and any(place.label is Label.DATE for place in places):
-        fitting = places if mentions(" ".join(index.words), "delivery_day") else []
+    fitting = [place for place in places if index.is_xml or _is_delivery(index, place)]
+    if not fitting and _is_delivered_as_dated(index):
+        fitting = [place for place in places if place.label is Label.DATE]
     if places and not fitting:
         message = f"{claim} is printed, but not as a day of delivery or service; it was left out."
         grounding.findings.append(warning("delivery_date_not_at_label", "delivery_date", message))
     return grounding.keep_day("delivery_date", fitting, currency)
 
 
-def _label(index: DocumentIndex, place: Day) -> str:
-    return next((index.text_of_date_label(seen) for seen in _seen_at(index, place)), "")
+def _is_delivery(index: DocumentIndex, place: Day) -> bool:
+    tokens = (token for token in index.dates_in(place.line) if token.start == place.start)
+    return any(
+        mentions(index.text_of_date_label(seen), "delivery_day") and not in_period(index, seen)
+        for seen in (Seen(place.line, token) for token in tokens)
+    )
 
 
-def _seen_at(index: DocumentIndex, place: Day) -> Iterator[Seen[Any]]:
-    return (Seen(place.line, token) for token in index.dates_in(place.line) if token.start == place.start)
+def _is_delivered_as_dated(index: DocumentIndex) -> bool:
+    """Say whether a line names the day of delivery and the invoice's date together."""
+    return any(mentions(line.text, "delivery_day") and mentions(line.text, "invoice_date") for line in index.lines)
 
 
 def _adjustments(
