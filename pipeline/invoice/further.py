@@ -60,10 +60,10 @@ def ground_further(
 def further_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     """Find an amount to pay that stands at no label for one and follows from nothing."""
     total, payable, prepaid = invoice.total_amount, invoice.payable_amount, invoice.prepaid_amount
-    if payable is None or total is None or index.is_xml or payable in (total, total - (prepaid or Decimal(0))):
+    if payable is None or (total is not None and payable in (total, total - (prepaid or Decimal(0)))):
         return
-    places = [seen for seen in index.amounts(payable) if index.label_of_amount(seen) is Label.DUE]
-    if not places:
+    fitting = (Label.DUE,) if total is not None else _PAYABLE_LABELS
+    if not any(index.label_of_amount(seen) in fitting for seen in index.amounts(payable)):
         message = f"{payable} was read as what is left to pay, but stands at no label for it."
         yield error("payable_not_at_label", "payable_amount", message)
 
@@ -77,7 +77,7 @@ def _delivery_date(grounding: Grounding, claim: str | None, currency: str | None
         return None
     index = grounding.index
     places = grounding.days("delivery_date", claim, currency, severity=Severity.WARNING)
-    fitting = [place for place in places if index.is_xml or _is_delivery(index, place)]
+    fitting = [place for place in places if _is_delivery(index, place)]
     if not fitting and _is_delivered_as_dated(index):
         fitting = [place for place in places if place.label is Label.DATE]
     if places and not fitting:
@@ -87,6 +87,8 @@ def _delivery_date(grounding: Grounding, claim: str | None, currency: str | None
 
 
 def _is_delivery(index: DocumentIndex, place: Day) -> bool:
+    if index.is_xml:
+        return mentions(index.elements_around(place.line), "delivery_day")
     tokens = (token for token in index.dates_in(place.line) if token.start == place.start)
     return any(
         mentions(index.text_of_date_label(seen), "delivery_day") and not in_period(index, seen)
@@ -108,7 +110,9 @@ def _adjustments(
         path = f"{name}.{number}"
 
         def is_fitting(place: Money, reason: str | None = claim.reason) -> bool:
-            return _mentions(grounding.index, place, name) or _is_beside(grounding.index, place, reason)
+            # In XML an allowance is an element beside the amount's, which the reason stands in.
+            is_there = grounding.index.is_xml or _mentions(grounding.index, place, name)
+            return is_there or _is_beside(grounding.index, place, reason)
 
         amount = grounding.size(f"{path}.amount", claim.amount, is_fitting, severity=Severity.ERROR)
         if amount:
@@ -126,7 +130,7 @@ def _is_beside(index: DocumentIndex, place: Money, reason: str | None) -> bool:
 
 def _mentions(index: DocumentIndex, place: Money, group: str) -> bool:
     if index.is_xml:
-        return True
+        return mentions(index.elements_around(place.line), group)
     before = index.lines[place.line].text[: place.start]
     texts = index.texts_beside(place.line, place.start, place.end, most_above=1)
     return mentions(before, group) or any(mentions(text, group) for text in texts)

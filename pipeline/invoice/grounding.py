@@ -177,7 +177,7 @@ class Grounding:
     def identifier_at(self, path: str, claim: str, groups: Collection[str]) -> str | None:
         """Ground an identifier at a label of such groups; at any other place it may be another number."""
         places = identifier_places(self.index, claim, group=_ANY)
-        fitting = [place for place in places if self.index.is_xml or self._is_labelled(place, groups)]
+        fitting = [place for place in places if self._is_labelled(place, groups)]
         if places and not fitting:
             message = f"{claim} is printed, but at no label for this; it was left out."
             self.findings.append(warning("reference_not_at_label", path, message))
@@ -335,7 +335,10 @@ class Grounding:
         return place.sign_differs, used, outside, abs(place.line - anchor)
 
     def _is_labelled(self, place: Text, groups: Collection[str]) -> bool:
-        texts = self.index.texts_beside(place.first_line, place.start, place.end, most_above=1)
+        if self.index.is_xml:
+            texts = [self.index.elements_around(place.first_line)]
+        else:
+            texts = list(self.index.texts_beside(place.first_line, place.start, place.end, most_above=1))
         return any(mentions(text, group) for text in texts for group in groups)
 
     def _settled(self, path: str, options: list[Money], *, alike_money: bool = False) -> Money | None:
