@@ -130,6 +130,15 @@ def test_day_of_invoice_is_no_day_of_delivery_unless_the_page_says_so() -> None:
     assert invoice_of(same).delivery_date == datetime.date(2026, 3, 5)
 
 
+def test_a_charge_that_is_not_printed_stays_as_an_empty_entry() -> None:
+    """Corrections count entries as the model gave them, so a wrong one does not move those behind it."""
+    charges = [{"reason": "Versandkosten", "amount": "25,00"}, {"reason": "Versandkosten", "amount": "20,00"}]
+    verified = told({"charges": charges})
+    assert [one.amount for one in invoice_of(verified).charges] == [None, Decimal("20.00")]
+    mended = told({"charges": charges, "charges.0.amount": "20,00"})
+    assert [one.amount for one in invoice_of(mended).charges] == [Decimal("20.00"), Decimal("20.00")]
+
+
 def test_lines_without_their_allowance_are_a_warning() -> None:
     """A mismatch of lines alone sends nobody to review."""
     verified = told({"allowances": []})

@@ -104,9 +104,11 @@ def _is_delivered_as_dated(index: DocumentIndex) -> bool:
 def _adjustments(
     grounding: Grounding, name: str, claims: tuple[ExtractedAdjustment, ...], sign: int
 ) -> Iterator[Adjustment]:
-    """Yield the allowances or charges whose amount is printed beside their reason or at a label for such."""
-    number = 0
-    for claim in claims[:_MOST_ADJUSTMENTS]:
+    """Yield the allowances or charges; an amount has to be printed beside its reason or at a label for such.
+
+    One that is not stays as an entry without an amount, so that corrections count as the findings do.
+    """
+    for number, claim in enumerate(claims[:_MOST_ADJUSTMENTS]):
         path = f"{name}.{number}"
 
         def is_fitting(place: Money, reason: str | None = claim.reason) -> bool:
@@ -115,10 +117,8 @@ def _adjustments(
             return is_there or _is_beside(grounding.index, place, reason)
 
         amount = grounding.size(f"{path}.amount", claim.amount, is_fitting, severity=Severity.ERROR)
-        if amount:
-            reason = claim.reason and grounding.wording(f"{path}.reason", claim.reason, Severity.WARNING)
-            yield Adjustment(reason=reason or None, amount=sign * amount)
-            number += 1
+        reason = claim.reason and grounding.wording(f"{path}.reason", claim.reason, Severity.WARNING)
+        yield Adjustment(reason=reason or None, amount=None if amount is None else sign * amount)
 
 
 def _is_beside(index: DocumentIndex, place: Money, reason: str | None) -> bool:
