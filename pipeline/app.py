@@ -23,6 +23,7 @@ from pipeline.errors import ConfigError, TraceDamaged
 from pipeline.index import JobIndex
 from pipeline.intake import Intake
 from pipeline.invoice.model import Invoice, Kind
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.job import State
 from pipeline.llm.hosts import HostState
@@ -52,6 +53,11 @@ class Folders:
     def extensions(self) -> dict[str, tuple[str, ...]]:
         """Return for each agent the suffixes of the files it takes."""
         return {name: agent.files.extensions for name, agent in self.agents.items()}
+
+    @property
+    def own_fields(self) -> dict[str, tuple[OwnField, ...]]:
+        """Return for each agent the fields that it adds to an invoice."""
+        return {name: agent.fields for name, agent in self.agents.items()}
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ async def open_app(
         model = pool_from(llm, on_change=_teller(note))
         async with DocumentReader(settings.reading, settings.scan) as reader:
             worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
-            body = CorrectedBody(worker, folders.store, folders.disk, reader)
+            body = CorrectedBody(worker, folders.store, folders.disk, reader, own_fields=folders.own_fields)
             engine = new_engine(settings, folders, body, observer=observer, one_shot=one_shot)
             service = Service(
                 folders.inbox,
@@ -172,7 +178,7 @@ async def open_app(
                 settings=settings.intake,
                 grace_seconds=settings.daemon.grace_seconds,
                 requests=Requests(folders.outbox.root, folders.disk),
-                corrector=Corrector(folders.outbox, folders.store, folders.disk, reader),
+                corrector=Corrector(folders.outbox, folders.store, folders.disk, reader, own_fields=folders.own_fields),
                 beside=(model.attend,),
             )
             try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import anyio.to_thread
@@ -33,6 +34,7 @@ from pipeline.invoice.by_person import PersonsValue
 from pipeline.invoice.einvoice.found import find_einvoice
 from pipeline.invoice.history import history_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, dumps
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.paths import KIND_PATH, value_at
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified, apply_corrections, verify
@@ -47,6 +49,8 @@ from pipeline.worker import verified_outcome
 log = structlog.get_logger()
 
 _LOWERED = "info"
+AgentsFields = Mapping[str, Sequence[OwnField]]
+_NO_FIELDS: AgentsFields = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -57,16 +61,26 @@ class _Basis:
     document: Document
     said: Mapping[str, Any]
     received_at: datetime
+    own_fields: Sequence[OwnField] = ()
 
 
 class Corrector:
-    """Make the corrections that lie in the outbox as requests."""
+    """Make the corrections that lie in the outbox as requests; `own_fields` are those that each agent adds."""
 
-    def __init__(self, outbox: Outbox, store: InvoiceStore, disk: Disk, reader: DocumentReader) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        store: InvoiceStore,
+        disk: Disk,
+        reader: DocumentReader,
+        *,
+        own_fields: AgentsFields = _NO_FIELDS,
+    ) -> None:
         self._outbox = outbox
         self._store = store
         self._disk = disk
         self._reader = reader
+        self._own_fields = own_fields
         self._requests = Requests(outbox.root, disk)
 
     def ask(self, job: str, correction: Correction) -> None:
@@ -108,7 +122,11 @@ class Corrector:
         if result is None or record.claim is None or job.state is State.FAILED:
             raise JobNotFound(f"{job.name} has no result to correct", hint=f"pipeline replay {job.name} makes one")
         document = await document_of(job, record, self._reader)
-        basis = _Basis(job.name, document, said_of(record, result), datetime.fromisoformat(record.claim.received_at))
+        own, received_at = (
+            self._own_fields.get(record.claim.agent, ()),
+            datetime.fromisoformat(record.claim.received_at),
+        )
+        basis = _Basis(job.name, document, said_of(record, result), received_at, own)
         await anyio.to_thread.run_sync(lambda: self._amend(job, correction, result, basis))
         log.info("job.corrected", job=job.name, fields=len(correction.values), accepted=correction.accept)
 
@@ -138,11 +156,20 @@ class Corrector:
 class CorrectedBody:
     """Do the work of jobs as another body does, and keep what persons corrected in them before."""
 
-    def __init__(self, body: Body, store: InvoiceStore, disk: Disk, reader: DocumentReader) -> None:
+    def __init__(
+        self,
+        body: Body,
+        store: InvoiceStore,
+        disk: Disk,
+        reader: DocumentReader,
+        *,
+        own_fields: AgentsFields = _NO_FIELDS,
+    ) -> None:
         self._body = body
         self._store = store
         self._disk = disk
         self._reader = reader
+        self._own_fields = own_fields
 
     async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome:
         """Return the body's outcome; of a job that was corrected, with the persons' values over the new ones."""
@@ -152,7 +179,8 @@ class CorrectedBody:
             return outcome
         document = await document_of(job, await anyio.to_thread.run_sync(job.record), self._reader)
         said = dict(steps.state) if EXTRACTION in steps.state else _as_said(_as_result(outcome))
-        basis = _Basis(job.name, document, said, datetime.fromisoformat(claim.received_at))
+        own = self._own_fields.get(claim.agent, ())
+        basis = _Basis(job.name, document, said, datetime.fromisoformat(claim.received_at), own)
         try:
             return await anyio.to_thread.run_sync(lambda: self._kept(job, lines, outcome, basis))
         except OSError as error:
@@ -224,11 +252,12 @@ def keep_corrected(store: InvoiceStore, outcome: Outcome, job: str, *, at: datet
 def _verified(basis: _Basis, values: Sequence[PersonsValue]) -> tuple[Verified, tuple[Finding, ...]]:
     """Return the values, and what is wrong with an e-invoice that could not be read."""
     document, said = basis.document, basis.said
-    found = find_einvoice(document, by_person=values)
+    own = basis.own_fields
+    found = find_einvoice(document, own_fields=own, by_person=values)
     if found.verified is not None:
         return found.verified, ()
-    raw = apply_corrections(said[EXTRACTION], said.get(CORRECTIONS, {}))
-    return verify(raw, document, by_person=values), found.findings
+    raw = apply_corrections(said[EXTRACTION], said.get(CORRECTIONS, {}), own_fields=own)
+    return verify(raw, document, own_fields=own, by_person=values), found.findings
 
 
 def _as_said(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,9 @@ async def replay_recorded(job: JobFolder, body: Body) -> Recorded:
         outcome = await body(job, claim, journal)
     except ReplayDiverged as error:
         return Recorded(job.name, same=False, divergence=error.message)
-    changes = tuple(one for one in compare(result, _as_result(outcome)) if one.verdict is not Verdict.SAME)
+    differing = (one for one in compare(result, _as_result(outcome)) if one.verdict is not Verdict.SAME)
+    # A field that a later release added is not in an earlier one's result, not even as null.
+    changes = tuple(one for one in differing if _has_place(result, one.field))
     divergence = f"the result differs in {', '.join(one.field for one in changes)}" if changes else ""
     return Recorded(job.name, same=not changes, divergence=divergence, changes=changes)
 
@@ -158,6 +160,20 @@ def _as_result(outcome: Outcome) -> dict[str, Any]:
         "answer": outcome.answer,
         "findings": list(outcome.findings),
     }
+
+
+def _has_place(result: Any, path: str) -> bool:
+    """Say whether the objects along a path know its names; a list may be shorter than the path asks for."""
+    for name in path.split("."):
+        if isinstance(result, dict):
+            if name not in result:
+                return False
+            result = result[name]
+        elif isinstance(result, list) and int(name) < len(result):
+            result = result[int(name)]
+        else:
+            return True
+    return True
 
 
 def _leaves(result: dict[str, Any]) -> Iterator[tuple[str, Any]]:

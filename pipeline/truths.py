@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ _RATES = ("5.5", "7", "10", "13", "19", "20", "21", "25")
 class Truth:
     """Hold what is known of one file under the field names of the extraction; a missing key is not known.
 
-    `hidden` are fields whose value no text extraction shows; `state` is the state the job should end in, if known.
+    `hidden` are fields whose value no text extraction shows; `state` is the state the job should end in, if known;
+    `further` holds by path what goes beyond the header.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Truth:
     values: Answer
     hidden: frozenset[str] = frozenset()
     state: str | None = None
+    further: Answer = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -147,7 +149,8 @@ def _beside(path: Path, row: Mapping[str, Any]) -> Truth:
     }
     paths = {"vendor_name": "vendor.name", "vendor_vat_id": "vendor.vat_id", "buyer_name": "buyer.name"}
     hidden = frozenset(paths.get(name, name) for name in meta.get("not_in_text", ()))
-    return Truth(path, _family(path, meta), values, hidden)
+    further = {"payable_amount": meta["payable_amount"]} if "payable_amount" in meta else {}
+    return Truth(path, _family(path, meta), values, hidden, further=further)
 
 
 def _family(path: Path, meta: Mapping[str, Any]) -> str:

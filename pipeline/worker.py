@@ -36,6 +36,7 @@ from pipeline.einvoices import read_einvoice, store_einvoice
 from pipeline.errors import DocumentError, JobNotFound, OutputFault
 from pipeline.invoice.keeping import kept_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, Severity
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.splitting import Split, split_document
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.unverified import only_seen
@@ -73,7 +74,7 @@ class Worker:
         document = await self._read(job, claim, steps)
         if settings.result == "answer":
             return answer_outcome(await self._session(settings, document, job, claim, steps), document)
-        found = await read_einvoice(document)
+        found = await read_einvoice(document, settings.fields)
         if found.verified is not None:
             clean = verified_outcome(found.verified, document).status is State.DONE
             also = await store_einvoice(found.verified, claim, clean=clean, store=self._store, steps=steps)
@@ -82,7 +83,7 @@ class Worker:
         if len(split.parts) > 1:
             return split_outcome(split, document)
         ended = await self._session(settings, document, job, claim, steps)
-        outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
+        outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document, settings.fields)
         return replace(outcome, findings=(*outcome.findings, *(one.to_json() for one in found.findings)))
 
     def prompts_version(self, agent: str) -> str:
@@ -196,6 +197,7 @@ class Worker:
                 "document": document,
                 "document_messages": prefix,
                 "prompts": settings.prompts,
+                "asked": settings.asked(),
                 "store": self._store,
                 "job": claim.job,
                 "received_at": datetime.fromisoformat(claim.received_at),
@@ -248,20 +250,21 @@ def split_outcome(split: Split, document: Document) -> Outcome:
     spans = ", ".join(part.span for part in split.parts)
     message = f"The file holds {len(split.parts)} invoices, each of which is a job of its own: {spans}."
     told = Finding(code="split", severity=Severity.INFO, field="", message=message)
-    whole = not any(notice.gap for notice in document.notices)
     return Outcome(
-        State.DONE if whole else State.REVIEW,
+        State.DONE if is_whole(document) else State.REVIEW,
         kind=Kind.OTHER.value,
         findings=(told.to_json(), *_notices(document)),
         parts=tuple(part.page_numbers for part in split.parts),
     )
 
 
-def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document) -> Outcome:
+def invoice_outcome(
+    ended: SessionOutcome, state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()
+) -> Outcome:
     """Return the outcome of the invoice agent: what was extracted, as far as the document bears it out."""
     if invoices.EXTRACTION not in state:
         raise OutputFault("the session ended without reading the data", hint="the model may be too small for tools")
-    verified = invoices.checked(state, document)
+    verified = invoices.checked(state, document, own_fields)
     if verified.kind is Kind.OTHER:
         return Outcome(
             State.REVIEW if verified.needs_review or not is_whole(document) else State.DONE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.markup import escape
@@ -19,7 +19,8 @@ from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError
 from pipeline.invoice.entered import NotReadable, read_entered
 from pipeline.invoice.index import DocumentIndex, index_of
-from pipeline.invoice.paths import close_names, leaf_of, with_value
+from pipeline.invoice.own_fields import OwnField, OwnType
+from pipeline.invoice.paths import Leaf, close_names, leaf_of, with_value
 from pipeline.job import DOCUMENT_STEP, State
 from pipeline.lock import holder, only_one
 from pipeline.outbox import JobFolder
@@ -32,9 +33,11 @@ async def correct_job(settings: Settings, name: str, values: tuple[str, ...], *,
     """Correct one job; return 0 where it is done now, 1 where a person should still look."""
     with open_folders(settings) as folders:
         job = folders.outbox.find(name)
-        correction = _correction(job, _correctable(job), values, accept=accept)
-        async with DocumentReader(settings.reading) as reader:
-            corrector = Corrector(folders.outbox, folders.store, folders.disk, reader)
+        result = _correctable(job)
+        own = {field.path: field for field in folders.own_fields.get(result["agent"], ())}
+        correction = _correction(job, result, values, own=own, accept=accept)
+        async with DocumentReader(settings.reading, settings.scan) as reader:
+            corrector = Corrector(folders.outbox, folders.store, folders.disk, reader, own_fields=folders.own_fields)
             daemon = holder(folders.outbox.root)
             if daemon and daemon.get("doing") == "serve":
                 corrector.ask(job.name, correction)
@@ -60,7 +63,9 @@ def _correctable(job: JobFolder) -> dict[str, Any]:
     return result
 
 
-def _correction(job: JobFolder, result: dict[str, Any], values: Iterable[str], *, accept: bool) -> Correction:
+def _correction(
+    job: JobFolder, result: dict[str, Any], values: Iterable[str], *, own: Mapping[str, OwnField], accept: bool
+) -> Correction:
     """Return what was asked for, read value by value.
 
     Raises ConfigError for a field that invoices do not have, and for a value that such a field cannot hold.
@@ -74,11 +79,13 @@ def _correction(job: JobFolder, result: dict[str, Any], values: Iterable[str], *
             raise ConfigError(
                 f"“{text}” names no value", hint=f"write {path}=VALUE; {path}= alone means nothing is known"
             )
-        if leaf_of(path) is None:
-            raise ConfigError(f"there is no field {path}", hint=f"fields like it: {', '.join(close_names(path, data))}")
+        leaf = _leaf(path, own)
+        if leaf is None:
+            alike = [*(name for name in own if path.startswith("own_fields")), *close_names(path, data)]
+            raise ConfigError(f"there is no field {path}", hint=f"fields like it: {', '.join(alike)}")
         currency = (result["invoice"] or {}).get("currency")
         try:
-            read[path] = read_entered(path, typed, index, currency=currency)
+            read[path] = read_entered(path, typed, index, leaf=leaf, currency=currency)
             data = with_value(data, path, read[path])
         except NotReadable as error:
             raise ConfigError(str(error), hint=error.hint) from error
@@ -89,6 +96,21 @@ def _correction(job: JobFolder, result: dict[str, Any], values: Iterable[str], *
     at = utc_now()
     key = f"{at.replace(':', '').replace('.', '')}-{secrets.token_hex(2)}"
     return Correction(key, at, _person(), read, accept)
+
+
+def _leaf(path: str, own: Mapping[str, OwnField]) -> Leaf | None:
+    """Return what the field of that path holds; None where there is no such field."""
+    if not path.startswith("own_fields."):
+        return leaf_of(path)
+    return _LEAVES.get(own[path].type, Leaf.TEXT) if path in own else None
+
+
+_LEAVES = {
+    OwnType.AMOUNT: Leaf.AMOUNT,
+    OwnType.NUMBER: Leaf.AMOUNT,
+    OwnType.INTEGER: Leaf.AMOUNT,
+    OwnType.DATE: Leaf.DAY,
+}
 
 
 def _index(job: JobFolder) -> DocumentIndex | None:

@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.invoice.model import Invoice, Kind, LineItem
+from pipeline.invoice.booking import booked_amount
+from pipeline.invoice.model import Invoice, LineItem
 from pipeline.invoice.paths import Leaf, leaf_of, value_at
 from pipeline.invoice.store import InvoiceStore, StoredInvoice
 
@@ -95,7 +96,6 @@ def invoice_row(record: StoredInvoice) -> Row:
     """Return an invoice's row; amounts as they are printed, and once more with the sign they count with."""
     data = record.invoice.to_json()
     row: Row = {column: _typed(path, value_at(data, path)) for column, path in _PATHS.items()}
-    sign = sign_of(record)
     row |= {
         "kind": record.kind.value,
         "status": record.status,
@@ -103,9 +103,9 @@ def invoice_row(record: StoredInvoice) -> Row:
         "version": record.version,
         "job": record.job,
         "stored_at": record.stored_at,
-        "signed_total": _times(sign, record.invoice.total_amount),
-        "signed_net": _times(sign, record.invoice.net_amount),
-        "signed_tax": _times(sign, record.invoice.tax_amount),
+        "signed_total": _booked(record, record.invoice.total_amount),
+        "signed_net": _booked(record, record.invoice.net_amount),
+        "signed_tax": _booked(record, record.invoice.tax_amount),
     }
     return row | {f"own_{name}": _plain(value) for name, value in _own(record).items()}
 
@@ -113,21 +113,11 @@ def invoice_row(record: StoredInvoice) -> Row:
 def line_rows(record: StoredInvoice) -> Iterator[Row]:
     """Yield a row for each line, with what tells which invoice it belongs to; lines count from 1."""
     shared = {name: value for name, value in invoice_row(record).items() if name in _OF_INVOICE}
-    sign = sign_of(record)
     for number, line in enumerate(record.invoice.to_json()["line_items"]):
         values: Row = {name: _typed(f"line_items.{number}.{name}", line.get(name)) for name in _LINE_FIELDS}
         total = values.get("total")
-        signed = _times(sign, total) if isinstance(total, Decimal) else None
+        signed = _booked(record, total) if isinstance(total, Decimal) else None
         yield {**shared, "line": number + 1, **values, "signed_total": signed}
-
-
-def sign_of(record: StoredInvoice) -> int:
-    """Return -1 where amounts count the other way: a credit note that prints what it gives back without a minus."""
-    if record.kind is not Kind.CREDIT_NOTE:
-        return 1
-    invoice = record.invoice
-    amounts = (invoice.total_amount, invoice.net_amount, *(line.total for line in invoice.line_items))
-    return -1 if next((amount for amount in amounts if amount), Decimal(0)) > 0 else 1
 
 
 def _paths() -> dict[str, str]:
@@ -166,5 +156,5 @@ def _plain(value: Any) -> Cell:
     return str(value).encode(errors="replace").decode()
 
 
-def _times(sign: int, amount: Decimal | None) -> Decimal | None:
-    return None if amount is None else sign * amount
+def _booked(record: StoredInvoice, amount: Decimal | None) -> Decimal | None:
+    return booked_amount(amount, record.invoice, record.kind)

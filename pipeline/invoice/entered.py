@@ -38,8 +38,10 @@ class NotReadable(ValueError):
         self.hint = hint
 
 
-def read_entered(path: str, text: str, index: DocumentIndex | None, *, currency: str | None) -> EnteredValue:
-    """Return the value as plain JSON; an empty text is null.
+def read_entered(
+    path: str, text: str, index: DocumentIndex | None, *, leaf: Leaf | None = None, currency: str | None
+) -> EnteredValue:
+    """Return the value as plain JSON; an empty text is null. `leaf` says what a field of the user's own holds.
 
     Raises NotReadable for what no such field can hold.
     """
@@ -48,7 +50,7 @@ def read_entered(path: str, text: str, index: DocumentIndex | None, *, currency:
         return None
     if len(text) > _MAX_CHARACTERS:
         raise NotReadable(f"{path}: {len(text)} characters are too many", hint=f"at most {_MAX_CHARACTERS}")
-    match leaf_of(path):
+    match leaf or leaf_of(path):
         case Leaf.AMOUNT:
             return _amount(path, text, index)
         case Leaf.DAY:

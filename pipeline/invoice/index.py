@@ -21,6 +21,8 @@ from pipeline.invoice.words import words_of
 
 # How far above a value its column heading may stand, in lines.
 _HEADING_LINES = 3
+# So deep a value of an XML document stands within the element that says what it is.
+_ELEMENTS_ABOVE = 2
 T = TypeVar("T")
 
 # What ties a code to an identifier.
@@ -181,6 +183,10 @@ class DocumentIndex:
         cells = [cell.group() for cell in _CELL.finditer(self.lines[line].text, behind, start)]
         yield from reversed(cells[-2:])
         yield from itertools.islice(self._column_above(line, start, end), most_above)
+
+    def elements_around(self, line: int) -> str:
+        """Return the lines that open the elements around a value of an XML document, down to its own."""
+        return " ".join(one.text for one in self.lines[max(0, line - _ELEMENTS_ABOVE) : line + 1])
 
     def text_before(self, line: int, start: int) -> str:
         """Return the words before a place: its line so far, or the heading above it."""

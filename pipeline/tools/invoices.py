@@ -6,6 +6,7 @@ so that it is recorded with each action and found again after a restart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,8 +15,10 @@ from pydantic import BaseModel, Field
 
 from pipeline.agent import ActionContext, ToolError, prompt_llm_for_json, register_tool
 from pipeline.document.model import Document
+from pipeline.invoice.asking import Asked
 from pipeline.invoice.keeping import keep, kept_findings
-from pipeline.invoice.model import Invoice, Kind, Severity, extraction_schema
+from pipeline.invoice.model import Invoice, Kind, Severity
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.verify import Verified, apply_corrections, verify
 from pipeline.llm.protocol import JsonObject, digest
 
@@ -37,10 +40,11 @@ class Correction(BaseModel, frozen=True, extra="forbid"):
 @register_tool(tags=["invoice", "extraction"])
 async def extract_invoice_data(context: ActionContext) -> JsonObject:
     """Read the invoice data out of the session's document and check it. Takes no arguments."""
+    asked: Asked = context.get("asked", Asked())
     raw = await prompt_llm_for_json(
         context,
-        extraction_schema(),
-        context.get("prompts")["extraction"],
+        asked.schema(),
+        asked.prompt(context.get("prompts")["extraction"]),
         prefix=context.get("document_messages"),
         schema_name="invoice",
     )
@@ -61,7 +65,7 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
     if EXTRACTION not in state:
         raise ToolError("nothing is extracted yet: call extract_invoice_data first")
     if corrections:
-        _add_corrections(state, corrections)
+        _add_corrections(state, corrections, context.get("asked", Asked()))
     verified = await _checked_apart(context)
     if verified.kind is Kind.OTHER:
         raise ToolError("the document is no invoice by the extracted kind: call terminate, or extract again")
@@ -74,13 +78,15 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
     return {"stored": state[STORED]["outcome"], "for_review": for_review}
 
 
-def checked(state: JsonObject, document: Document) -> Verified:
+def checked(state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()) -> Verified:
     """Return the last extraction with its corrections, held against the document."""
     corrections = state.get(CORRECTIONS, {})
-    key = f"{document.sha256} {digest([state[EXTRACTION], corrections])}"
+    own = [field.model_dump() for field in own_fields]
+    key = f"{document.sha256} {digest([state[EXTRACTION], corrections, own])}"
     verified = _verified.get(key)
     if verified is None:
-        verified = _verified[key] = verify(apply_corrections(state[EXTRACTION], corrections), document)
+        raw = apply_corrections(state[EXTRACTION], corrections, own_fields=own_fields)
+        verified = _verified[key] = verify(raw, document, own_fields=own_fields)
         while len(_verified) > _MOST_VERIFIED:
             _verified.pop(next(iter(_verified)), None)
     return verified
@@ -93,15 +99,16 @@ _MOST_VERIFIED = 64
 
 async def _checked_apart(context: ActionContext) -> Verified:
     """Check in a thread: a long document takes up to a second."""
-    return await anyio.to_thread.run_sync(checked, context.get("state"), context.get("document"))
+    own_fields = context.get("asked", Asked()).own
+    return await anyio.to_thread.run_sync(checked, context.get("state"), context.get("document"), own_fields)
 
 
-def _add_corrections(state: JsonObject, corrections: list[Correction]) -> None:
+def _add_corrections(state: JsonObject, corrections: list[Correction], asked: Asked) -> None:
     added = {**state.get(CORRECTIONS, {}), **{one.field: one.value for one in corrections}}
     if len(added) > _MAX_CORRECTIONS:
         raise ToolError(f"more than {_MAX_CORRECTIONS} corrections: call extract_invoice_data again instead")
     try:
-        apply_corrections(state[EXTRACTION], added)
+        apply_corrections(state[EXTRACTION], added, own_fields=asked.own)
     except ValueError as error:
         raise ToolError(str(error)) from error
     state[CORRECTIONS] = added

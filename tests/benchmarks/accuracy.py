@@ -24,7 +24,7 @@ from pathlib import Path
 
 import anyio
 import structlog
-from answerers import Lie, lies, oracle
+from answerers import Lie, lies, oracle, printed_further
 
 from pipeline.app import open_app
 from pipeline.config import Settings
@@ -81,7 +81,7 @@ async def main(options: argparse.Namespace) -> None:
     if "rules" in options.answerer:
         _print_sheets("the stand-in's rules", truths, await bench.run({}, plain=False))
     if "oracle" in options.answerer:
-        _print_sheets("oracle", truths, await bench.run(bench.truthful, plain=True))
+        _print_sheets("oracle", bench.shown, await bench.run(bench.truthful, plain=True))
     if "liar" in options.answerer:
         await _lie(bench, options.lies)
 
@@ -92,7 +92,8 @@ class Bench:
     def __init__(self, truths: Sequence[Truth], documents: Mapping[str, Document]) -> None:
         self.truths = [truth for truth in truths if truth.path.name in documents]
         self.documents = documents
-        self.truthful = {truth.path.name: oracle(truth, self._basis(truth)) for truth in self.truths}
+        self.shown = [replace(truth, further=printed_further(documents[truth.path.name])) for truth in self.truths]
+        self.truthful = {truth.path.name: oracle(truth, self._basis(truth)) for truth in self.shown}
 
     async def run(self, answers: Answers, *, plain: bool, names: set[str] | None = None) -> dict[str, Result]:
         """Return the results by file name; files without an answer are answered by the rules."""
@@ -157,7 +158,7 @@ def _print_sheets(title: str, truths: Sequence[Truth], results: Mapping[str, Res
             _count(sheets[family], truth, result)
     print(f"\n== {title} ==")
     print(
-        f"{'kind':14}{'files':>6}{'done':>6}{'review':>8}{'failed':>8}{'fields':>8}{'lines':>8}{'documents':>11}"
+        f"{'kind':14}{'files':>6}{'done':>6}{'review':>8}{'failed':>8}{'fields':>8}{'lines':>8}{'further':>9}{'documents':>11}"
         f"{'nulls':>8}{'grounded':>10}{'silent':>8}{'hidden':>8}"
     )
     for family, sheet in sorted(sheets.items(), key=lambda item: item[0] == "all"):
@@ -192,6 +193,13 @@ def _count(sheet: Sheet, truth: Truth, result: Result) -> None:
         fields["right"] += one.right
         if status == "done" and found is not None and not one.right:
             sheet.silent[f"{truth.path.name}: {path}"] += 1
+    invoice = result.get("invoice") or {}
+    for path, wanted in truth.further.items():
+        found = value_at(invoice, path)
+        fields["further known"] += 1
+        fields["further right"] += same(path, found, wanted)
+        if status == "done" and found is not None and not same(path, found, wanted):
+            sheet.silent[f"{truth.path.name}: {path}"] += 1
     exact = _count_lines(sheet, truth, result, done=status == "done") and exact
     fields["documents"] += exact
 
@@ -220,9 +228,9 @@ def _row(family: str, sheet: Sheet) -> str:
     f, s = sheet.fields, sheet.states
     return (
         f"{family:14}{sheet.files:6}{s['done']:6}{s['review']:8}{s['failed']:8}{_share(f['right'], f['known']):>8}"
-        f"{_share(f['line right'], f['line values']):>8}{_share(f['documents'], sheet.files):>11}"
-        f"{_share(f['kept null'], f['nulls']):>8}{_share(f['grounded'], f['given']):>10}"
-        f"{sheet.silent.total():8}{f['hidden']:8}"
+        f"{_share(f['line right'], f['line values']):>8}{_share(f['further right'], f['further known']):>9}"
+        f"{_share(f['documents'], sheet.files):>11}{_share(f['kept null'], f['nulls']):>8}"
+        f"{_share(f['grounded'], f['given']):>10}{sheet.silent.total():8}{f['hidden']:8}"
     )
 
 

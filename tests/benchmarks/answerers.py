@@ -13,12 +13,15 @@ from typing import Any
 
 from pipeline.document.model import Document
 from pipeline.invoice.dates import find_dates
+from pipeline.invoice.einvoice.reading import read_xml
 from pipeline.invoice.numbers import candidates, find_amounts
 from pipeline.invoice.paths import same, value_at
 from pipeline.invoice.words import squeeze
 from pipeline.truths import Answer, Truth
 
 _TOTALS = ("total_amount", "net_amount", "tax_amount")
+_REFERENCES = ("order_reference", "buyer_reference", "vendor.bic")
+_FURTHER = ("delivery_date", *_REFERENCES, "prepaid_amount", "payable_amount")
 _LABELS = ("Payment terms", "Bill to", "Rechnungsdatum", "Customer number", "Date de facture", "Description")
 _RATES = ("5.5", "7", "10", "13", "19", "20", "21", "25")
 _CODES = ("EUR", "USD", "GBP", "CHF", "PLN", "SEK")
@@ -36,10 +39,25 @@ class Lie:
     answer: Answer = field(compare=False, repr=False)
 
 
+def printed_further(document: Document) -> Answer:
+    """Return by path what a document's e-invoice says beyond the header and its pages show, in any form."""
+    invoice = next((read_xml(one.text).invoice for one in document.attachments), None)
+    if invoice is None:
+        return {}
+    values = {path: str(value) for path in _FURTHER if (value := value_at(invoice.model_dump(), path)) is not None}
+    for name in ("allowances", "charges"):
+        all_of_them = getattr(invoice, name)
+        # Some pages print only the sum of several.
+        shown = all(_is_printed(f"{name}.0.amount", str(one.amount), document) for one in all_of_them)
+        for number, one in enumerate(all_of_them if shown else ()):
+            values |= {f"{name}.{number}.amount": str(one.amount), f"{name}.{number}.reason": one.reason}
+    return {path: value for path, value in values.items() if value and _is_printed(path, value, document)}
+
+
 def oracle(truth: Truth, basis: Mapping[str, Any] | None = None) -> Answer:
     """Return what a model without mistakes answers: null for what the page does not show.
 
-    Where the truth names only some fields, the others come from `basis`.
+    Where the truth names only some fields, the others come from `basis`; the further fields are put in by path.
     """
     answer: Answer = {**_empty(), **copy.deepcopy(dict(basis or {})), **copy.deepcopy(truth.values)}
     for path in truth.hidden:
@@ -51,6 +69,8 @@ def oracle(truth: Truth, basis: Mapping[str, Any] | None = None) -> Answer:
             answer[group][name] = None
         else:
             answer[path] = None
+    for path, value in truth.further.items():
+        _put(answer, path, value)
     return answer
 
 
@@ -65,6 +85,7 @@ def lies(truth: Truth, answer: Answer, document: Document) -> list[Lie]:
         *_party_lies(answer, document),
         *_line_lies(answer, document, chance),
         *_other_lies(answer),
+        *_further_lies(answer, document, chance),
     ]
     return [lie for lie in made if not set(lie.fields) & truth.hidden]
 
@@ -204,6 +225,46 @@ def _other_lies(answer: Answer) -> Iterator[Lie]:
     other = {"invoice": "credit_note", "credit_note": "invoice"}.get(answer["kind"])
     if other:
         yield from _lie("kind changed", "other", answer, {"kind": other})
+
+
+def _further_lies(answer: Answer, document: Document, chance: random.Random) -> Iterator[Lie]:
+    printed = sorted({format(value, "f") for value in _printed_money(document)})
+    for path in ("prepaid_amount", "payable_amount"):
+        value = answer.get(path)
+        if value and Decimal(value):
+            yield from _lie("digit swapped", "further", answer, {path: _swapped(value, chance)})
+            others = [other for other in printed if abs(Decimal(other)) != abs(Decimal(value))]
+            for other in chance.sample(others, min(4, len(others))):
+                yield from _lie("amount from elsewhere", "further", answer, {path: other})
+    for path in ("order_reference", "buyer_reference"):
+        for other in _other_numbers(document, answer)[:4] if answer.get(path) else ():
+            yield from _lie("number from elsewhere", "further", answer, {path: other})
+    found = {day.isoformat() for seen in find_dates(document.text) for day in seen.readings()}
+    for other in sorted(found - {answer.get("delivery_date")})[:4] if answer.get("delivery_date") else ():
+        yield from _lie("date from elsewhere", "further", answer, {"delivery_date": other})
+
+
+def _is_printed(path: str, value: str, document: Document) -> bool:
+    """Say whether the pages show a value, whatever its form."""
+    if path.endswith("amount"):
+        return abs(Decimal(value)) in _printed_money(document)
+    if path == "delivery_date":
+        return value in {day.isoformat() for seen in find_dates(document.text) for day in seen.readings()}
+    return squeeze(value) in squeeze(document.text)
+
+
+def _put(answer: Answer, path: str, value: object) -> None:
+    """Set the value at a dotted path, with what it lacks on the way."""
+    *parents, name = path.split(".")
+    place: Any = answer
+    for part in parents:
+        if part.isdigit():
+            if int(part) == len(place):
+                place.append({"reason": None, "amount": None})
+            place = place[int(part)]
+        else:
+            place = place.setdefault(part, [])
+    place[name] = value
 
 
 def _swapped(value: str, chance: random.Random) -> str:

@@ -61,6 +61,7 @@ _COMPARED = {
     "currency": Severity.WARNING,
     "net_amount": Severity.WARNING,
     "tax_amount": Severity.WARNING,
+    "payable_amount": Severity.WARNING,
     "vendor.name": Severity.WARNING,
 }
 _NOT_SHOWN = "not_in_document"

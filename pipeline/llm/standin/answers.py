@@ -14,6 +14,7 @@ from pipeline.llm.standin.conversation import CallRecord, call_records, document
 from pipeline.llm.standin.faults import CallKind
 from pipeline.llm.standin.invoice_facts import Kind
 from pipeline.llm.standin.invoice_rules import read_invoice
+from pipeline.llm.standin.own_fields import read_own_fields
 from pipeline.llm.standin.schema_answers import fill_arguments, fill_schema
 from pipeline.llm.standin.wire import Answer, Call, ChatRequest
 
@@ -29,8 +30,9 @@ def answer(request: ChatRequest) -> Answer:
     if (with_tools := as_tool_request(request)) is not None:
         return as_action(answer(with_tools))
     if request.schema is not None:
-        facts = read_invoice(document_text(request.messages))
-        return Answer(text=json.dumps(fill_schema(request.schema, facts), ensure_ascii=False))
+        text = document_text(request.messages)
+        filled = fill_schema(request.schema, read_invoice(text), read_own_fields(request.schema, text))
+        return Answer(text=json.dumps(filled, ensure_ascii=False))
     if request.tools and request.tool_choice != "none":
         name, message = _next_call(request)
         if name:
