@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import pypdf
-from pypdf.generic import NameObject, NumberObject
+from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
@@ -96,3 +96,15 @@ def _written(writer: pypdf.PdfWriter) -> bytes:
     target = io.BytesIO()
     writer.write(target)
     return target.getvalue()
+
+
+def switch_layer_off(data: bytes, name: str, *, off: bool) -> bytes:
+    """Return the PDF with a layer of that name, which its first page may use, switched on or off."""
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(data))
+    layer = writer._add_object(DictionaryObject({NameObject("/Type"): NameObject("/OCG")}))
+    page = writer.pages[0]
+    page["/Resources"][NameObject("/Properties")] = DictionaryObject({NameObject(f"/{name}"): layer})
+    state = DictionaryObject({NameObject("/OFF" if off else "/ON"): ArrayObject([layer])})
+    layers = {NameObject("/OCGs"): ArrayObject([layer]), NameObject("/D"): state}
+    writer.root_object[NameObject("/OCProperties")] = DictionaryObject(layers)
+    return _written(writer)

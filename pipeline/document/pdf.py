@@ -1,4 +1,4 @@
-"""Text out of PDF files; the only module that knows pypdf."""
+"""Text out of PDF files; with `hidden` the only module that knows pypdf."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pypdf.errors import LimitReachedError
 from pypdf.generic import DictionaryObject, EmbeddedFile
 
 from pipeline.document.attachments import MAX_ATTACHMENTS, einvoice
+from pipeline.document.hidden import without_hidden_text
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Attachment, Notice, Page
 from pipeline.document.refusal import Reason, refusal
@@ -105,7 +106,7 @@ def _read_pages(pdf: pypdf.PdfReader, *, name: str, settings: ReadingSettings) -
     room = settings.max_characters - len(fields)
     reads: list[_PageRead] = []
     for number in range(1, count + 1):
-        read = _read_page(pdf, number)
+        read = _read_page(pdf, number, settings)
         room -= max(len(read.page.text), len(read.page.plain))
         if room < 0:
             raise refusal(Reason.TOO_LARGE, name, detail="holds far more text than an invoice")
@@ -132,13 +133,12 @@ class _PageRead(NamedTuple):
     notices: tuple[Notice, ...]
 
 
-def _read_page(pdf: pypdf.PdfReader, number: int) -> _PageRead:
+def _read_page(pdf: pypdf.PdfReader, number: int, settings: ReadingSettings) -> _PageRead:
     page = _attempt(pdf.pages.__getitem__, number - 1)
     damaged = _PageRead(Page(number, ""), 0, (Notice(f"Page {number} is damaged and could not be read.", gap=True),))
     if page is None:
         return damaged
-    layout = _attempt(page.extract_text, extraction_mode="layout", layout_mode_space_vertically=False)
-    plain = _attempt(page.extract_text)
+    layout, plain, seen = _extract(page, number, settings)
     if layout is None and plain is None:
         return damaged
     rows, order = clean(layout or ""), clean(plain or "")
@@ -146,9 +146,31 @@ def _read_page(pdf: pypdf.PdfReader, number: int) -> _PageRead:
     lost = _lines_missing_from(text, order.text)
     if lost:
         text = "\n".join([text, *lost]) if text.strip() else order.text
-    notices = () if text.strip() else (Notice(f"Page {number} has no text, perhaps a picture."),)
+    notices = seen if text.strip() else (*seen, Notice(f"Page {number} has no text, perhaps a picture."))
     differs = text.split() != order.text.split()
     return _PageRead(Page(number, text, order.text if differs else ""), max(rows.hidden, order.hidden), notices)
+
+
+class _Views(NamedTuple):
+    layout: str | None
+    plain: str | None
+    notices: tuple[Notice, ...] = ()
+
+
+def _extract(page: pypdf.PageObject, number: int, settings: ReadingSettings) -> _Views:
+    """Return both views of a page, without what nobody can see on it."""
+
+    def extract() -> _Views:
+        with without_hidden_text(page, operations=settings.pdf_operations, forms=settings.pdf_forms) as hidden:
+            return _Views(*_views(page), tuple(hidden.notices(number)))
+
+    unchecked = Notice(f"Page {number} could not be searched for text that nobody can see.", gap=True)
+    return _attempt(extract) or _Views(*_views(page), (unchecked,))
+
+
+def _views(page: pypdf.PageObject) -> tuple[str | None, str | None]:
+    layout = _attempt(page.extract_text, extraction_mode="layout", layout_mode_space_vertically=False)
+    return layout, _attempt(page.extract_text)
 
 
 def _lines_missing_from(rows: str, order: str) -> list[str]:
