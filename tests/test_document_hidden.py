@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from odd_files import LINES, save, switch_layer_off, with_content
+from odd_files import LINES, change_field, make_form_pdf, save, switch_layer_off, with_content
 from PIL import Image
 from reportlab.lib.colors import CMYKColorSep
 from reportlab.lib.pagesizes import A4
@@ -328,3 +328,12 @@ def test_a_form_shared_by_pages_is_read_on_each_as_it_is_seen_there(tmp_path: Pa
     first, second = read(tmp_path, target.getvalue()).pages
     assert "9999" not in first.text + first.plain
     assert "9999" in second.text
+
+
+@pytest.mark.parametrize("change", ["none", "hidden", "nowhere", "no_size", "white", "tiny"])
+def test_a_form_field_is_read_only_where_a_person_sees_it(change: str, tmp_path: Path) -> None:
+    """A field that is hidden, beside the page, without size, white or tiny tells a person nothing."""
+    data = change_field(make_form_pdf(total="9999.99 EUR"), change)
+    document = read(tmp_path, data)
+    assert ("9999.99" in document.text) == (change == "none")
+    assert any("form fields" in notice.text for notice in document.notices) == (change != "none")

@@ -18,12 +18,16 @@ from pipeline.document.refusal import Reason, refusal
 from pipeline.errors import DocumentError
 
 
-def main(settings_json: str) -> None:
-    """Serve requests until stdin ends, which it does when the parent process is gone, however it went."""
+def main() -> None:
+    """Take the settings from the first line of stdin, then serve requests until it ends.
+
+    It ends when the parent process is gone, however it went.
+    """
     # A terminal's Ctrl-C and a service manager's stop go to every process; the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    settings = ReadingSettings.model_validate_json(settings_json)
+    # Not from the command line, which every user of the machine can see: there are passwords among them.
+    settings = ReadingSettings.model_validate_json(sys.stdin.buffer.readline())
     replies = _take_stdout()
     requests = _listen()
     limit_memory(settings.memory_bytes)

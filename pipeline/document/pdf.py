@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from itertools import islice
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import pypdf
+from pydantic import SecretStr
 from pypdf.errors import LimitReachedError
 from pypdf.generic import DictionaryObject, EmbeddedFile
 
 from pipeline.document.attachments import MAX_ATTACHMENTS, einvoice
+from pipeline.document.fields import SeenFields
 from pipeline.document.hidden import without_hidden_text
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Attachment, Notice, Page
@@ -48,7 +50,7 @@ def read_pdf(data: bytes, *, name: str, settings: ReadingSettings) -> PdfText:
             xform_maximum_invocations_per_extraction=settings.pdf_forms,
             page_tree_maximum_entries=settings.pdf_tree_entries,
         ):
-            pdf = _open(data, name)
+            pdf = _open(data, name, settings)
             text = _with_einvoices(pdf, _read_pages(pdf, name=name, settings=settings))
     except LimitReachedError as error:
         raise refusal(Reason.TOO_LARGE, name, detail="unpacks to far more than an invoice holds") from error
@@ -75,19 +77,28 @@ def _is_cut_off(data: bytes) -> bool:
     return declared is not None and len(data) < int(declared[1])
 
 
-def _open(data: bytes, name: str) -> pypdf.PdfReader:
+def _open(data: bytes, name: str, settings: ReadingSettings) -> pypdf.PdfReader:
     # Foreign lines before the header shift every offset in some files and are counted in others.
     start = data.index(b"%PDF-")
     for content in (data, data[start:]) if start else (data,):
         pdf = _attempt(pypdf.PdfReader, BytesIO(content))
         if pdf is None:
             continue
-        # Files locked against changes only open with an empty password.
-        if pdf.is_encrypted and not _attempt(pdf.decrypt, ""):
-            raise refusal(Reason.ENCRYPTED, name)
+        if pdf.is_encrypted and not _unlock(pdf, settings.passwords):
+            tried = (
+                f", and none of the {count} passwords in the settings fits"
+                if (count := len(settings.passwords))
+                else ""
+            )
+            raise refusal(Reason.ENCRYPTED, name, detail=f"is locked with a password{tried}")
         if _count_pages(pdf, name):
             return pdf
     raise refusal(Reason.DAMAGED, name)
+
+
+def _unlock(pdf: pypdf.PdfReader, passwords: Iterable[SecretStr]) -> bool:
+    """Try the passwords; files locked against changes only open with an empty one."""
+    return any(_attempt(pdf.decrypt, word) for word in ("", *(one.get_secret_value() for one in passwords)))
 
 
 def _count_pages(pdf: pypdf.PdfReader, name: str) -> int:
@@ -102,7 +113,7 @@ def _read_pages(pdf: pypdf.PdfReader, *, name: str, settings: ReadingSettings) -
     if count > settings.max_pages:
         detail = f"has {count} pages; up to {settings.max_pages} are read"
         raise refusal(Reason.TOO_MANY_PAGES, name, detail=detail)
-    fields = _form_fields(pdf)
+    fields, unseen = _form_fields(pdf)
     room = settings.max_characters - len(fields)
     reads: list[_PageRead] = []
     for number in range(1, count + 1):
@@ -118,6 +129,8 @@ def _read_pages(pdf: pypdf.PdfReader, *, name: str, settings: ReadingSettings) -
     notices = [*_missing_pages(pdf, count), *(notice for read in reads for notice in read.notices)]
     if hidden:
         notices.append(hidden_notice(hidden))
+    if unseen:
+        notices.append(Notice(f"{unseen} filled form fields that nobody can see were left out."))
     return PdfText(tuple(pages), tuple(notices))
 
 
@@ -181,15 +194,27 @@ def _lines_missing_from(rows: str, order: str) -> list[str]:
     return [line for line in order.split("\n") if any(word not in kept for word in line.split())]
 
 
-def _form_fields(pdf: pypdf.PdfReader) -> str:
-    """Return what was typed into a form, which is no part of any page's text."""
-    fields = _attempt(pdf.get_fields) or {}
-    values = [
-        clean(f"{name}: {field.get('/V')}").text.replace("\n", " ")
-        for name, field in fields.items()
+class _Fields(NamedTuple):
+    text: str
+    unseen: int
+
+
+def _form_fields(pdf: pypdf.PdfReader) -> _Fields:
+    """Return what was typed into a form, which is no part of any page's text; fields out of sight are only counted."""
+    filled = {
+        name: field
+        for name, field in (_attempt(pdf.get_fields) or {}).items()
         if field.get("/FT") in ("/Tx", "/Ch") and isinstance(field.get("/V"), str) and field.get("/V")
+    }
+    if not filled:
+        return _Fields("", 0)
+    seen = SeenFields([page for number in range(len(pdf.pages)) if (page := _attempt(pdf.pages.__getitem__, number))])
+    values = [
+        clean(f"{name}: {field['/V']}").text.replace("\n", " ")
+        for name, field in filled.items()
+        if _attempt(seen.shows, field.indirect_reference.get_object())
     ]
-    return "\n".join(["Form fields:", *values]) if values else ""
+    return _Fields("\n".join(["Form fields:", *values]) if values else "", len(filled) - len(values))
 
 
 def _with_einvoices(pdf: pypdf.PdfReader, text: PdfText) -> PdfText:

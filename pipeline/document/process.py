@@ -29,7 +29,7 @@ _BOOT = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from pipeline.document.child import main
-main(sys.argv[2])
+main()
 """
 
 
@@ -62,7 +62,7 @@ class ReaderProcess:
         """Start a process and wait until its libraries are loaded; `ReaderExit` or `TimeoutError` if it does not."""
         path = json.dumps([entry for entry in sys.path if entry])
         process = await anyio.open_process(
-            [sys.executable, "-I", "-c", _BOOT, path, settings.model_dump_json()],
+            [sys.executable, "-I", "-c", _BOOT, path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -74,6 +74,8 @@ class ReaderProcess:
         reader = cls(process, max_reply_bytes=room + 1_000_000)
         try:
             with anyio.fail_after(settings.start_seconds):
+                with suppress(anyio.BrokenResourceError):
+                    await reader._requests.send(settings.revealed().encode() + b"\n")
                 await reader._receive()
         except BaseException:
             await reader.stop()
