@@ -27,7 +27,8 @@ from pipeline.agent import (
     StopReason,
 )
 from pipeline.agents import AgentSettings
-from pipeline.document.model import Document, Page
+from pipeline.document.model import Document
+from pipeline.document.quoting import quoted_document
 from pipeline.document.reader import DocumentReader
 from pipeline.document.refusal import Reason, refusal
 from pipeline.einvoices import read_einvoice, store_einvoice
@@ -172,17 +173,8 @@ def session_prefix(
 
 
 def document_task(agent: AgentSettings, document: Document) -> str:
-    """Return the session's first message: the task, and the document between marks that its text cannot close.
-
-    The mark is made of the content's digest, which no text can contain of itself.
-    """
-    mark = document.sha256[:16]
-    pages = "\n".join(_page(page, of=len(document.pages)) for page in document.pages)
-    return f'{agent.task.strip()}\n\n<document mark="{mark}">\n{pages}\n</document mark="{mark}">'
-
-
-def _page(page: Page, *, of: int) -> str:
-    return f"[page {page.number} of {of}]\n{page.text}" if of > 1 else page.text
+    """Return the session's first message: the task, and the document as data."""
+    return f"{agent.task.strip()}\n\n{quoted_document(document)}"
 
 
 def answer_outcome(ended: SessionOutcome, document: Document) -> Outcome:
