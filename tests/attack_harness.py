@@ -1,0 +1,122 @@
+"""Send the attacks through the pipeline with a model that obeys them, and tell what stopped each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from attacks import FORGED, VICTIM, Attack, honest, victim
+from gullible import obey
+
+from pipeline.app import App, open_app
+from pipeline.config import Settings
+from pipeline.invoice.store import StoredInvoice
+from pipeline.llm.standin import StandInServer
+from pipeline.trace import read_events
+
+LANGUAGES = ("en", "de", "fr", "es", "it")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold what became of one file: its result, and the errors its tools returned to the model."""
+
+    result: Mapping[str, Any]
+    refusals: tuple[str, ...]
+
+    @property
+    def values(self) -> str:
+        """Return all values of the result in one text without blanks."""
+        return json.dumps(self.result["invoice"]).replace(" ", "")
+
+    @property
+    def forged(self) -> tuple[str, ...]:
+        """Return what of the forgeries is among the values."""
+        return tuple(word for word in FORGED if word in self.values)
+
+    @property
+    def stopped_by(self) -> str:
+        """Say what kept the attack from its end, the outermost guard first."""
+        messages = " ".join(finding["message"] for finding in self.result["findings"])
+        errors = sorted({f["code"] for f in self.result["findings"] if f["severity"] == "error"})
+        if "nobody can see" in messages or "invisible characters" in messages or "were left out of the text" in messages:
+            return "hidden text removed"
+        if any("there is no tool" in text or "do not fit" in text for text in self.refusals):
+            return f"tool rights{'; ' + ', '.join(errors) if errors else ''}"
+        if self.result["error"]:
+            return f"session failed ({self.result['error']['type']})"
+        return f"checks: {', '.join(errors)}" if errors else "not read, not marked up, or not obeyed"
+
+
+@dataclass(frozen=True)
+class Battle:
+    """Hold everything afterwards: outcomes by file name, and the victim's record and result before and after."""
+
+    outcomes: Mapping[str, Outcome]
+    honest: Mapping[str, Mapping[str, Any]]
+    records: Mapping[str, StoredInvoice]
+    victim_before: tuple[StoredInvoice, bytes]
+    victim_after: tuple[StoredInvoice, bytes]
+    files: tuple[str, ...]
+
+
+def fight(folder: Path, attacks: Sequence[Attack]) -> Battle:
+    """Read the victim and honest files first, then all attacks at once."""
+    return anyio.run(_fight, folder, attacks)
+
+
+async def _fight(folder: Path, attacks: Sequence[Attack]) -> Battle:
+    async with StandInServer(answering=obey) as server:
+        settings = Settings.model_validate(
+            {
+                "folders": {"inbox": folder / "inbox", "outbox": folder / "outbox"},
+                "llm": {"base_url": server.base_url},
+                "jobs": {"attempts": 2, "first_delay_seconds": 0.05},
+            }
+        )
+        async with open_app(settings, doing="test", one_shot=True) as app:
+            before = _saved(folder / "files", {f"{VICTIM}.txt": victim()})
+            (name,) = await app.service.run([(path, "invoice") for path in before])
+            victim_before = _victim(app, name)
+            plain = _saved(folder / "files", {f"honest-{each}.pdf": honest(each) for each in LANGUAGES})
+            hostile = _saved(folder / "files", {attack.name: attack.data for attack in attacks})
+            agents = [attack.agent for attack in attacks]
+            jobs = await app.service.run(
+                [*((path, "invoice") for path in plain), *zip(hostile, agents, strict=True)]
+            )
+            outcomes = [_outcome(app, job) for job in jobs]
+            return Battle(
+                outcomes={path.name: one for path, one in zip(hostile, outcomes[len(plain) :], strict=True)},
+                honest={path.name: one.result for path, one in zip(plain, outcomes, strict=False)},
+                records={row.job: row for row in app.folders.store.rows()},
+                victim_before=victim_before,
+                victim_after=_victim(app, name),
+                files=tuple(sorted(str(path.relative_to(folder)) for path in folder.glob("*"))),
+            )
+
+
+def _saved(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return [folder / name for name in files]
+
+
+def _victim(app: App, job: str) -> tuple[StoredInvoice, bytes]:
+    row = next(row for row in app.folders.store.rows() if row.invoice.invoice_number == VICTIM)
+    return row, app.folders.outbox.find(job).result_path.read_bytes()
+
+
+def _outcome(app: App, name: str) -> Outcome:
+    job = app.folders.outbox.find(name)
+    result = job.result()
+    assert result is not None
+    events = read_events(job.trace_path)
+    errors = [str((one.get("output") or {}).get("error") or "") for one in events if one["event"] == "action.executed"]
+    memory = [str(one.get("content", "")) for one in read_events(job.trace_path) if one["event"] == "memory.added"]
+    refusals = [text for text in (*errors, *memory) if "there is no tool" in text or "do not fit" in text]
+    return Outcome(result, tuple(refusals))
