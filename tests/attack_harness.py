@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gullible import obey
 
 from pipeline.app import App, open_app
 from pipeline.config import Settings
+from pipeline.invoice.model import dumps
 from pipeline.invoice.store import StoredInvoice
 from pipeline.llm.standin import StandInServer
 from pipeline.trace import read_events
@@ -31,7 +33,7 @@ class Outcome:
     @property
     def values(self) -> str:
         """Return all values of the result in one text without blanks."""
-        return json.dumps(self.result["invoice"]).replace(" ", "")
+        return dumps(self.result["invoice"]).replace(" ", "")
 
     @property
     def forged(self) -> tuple[str, ...]:
@@ -70,6 +72,7 @@ def fight(folder: Path, attacks: Sequence[Attack]) -> Battle:
 
 
 async def _fight(folder: Path, attacks: Sequence[Attack]) -> Battle:
+    folder_of = partial(_saved, folder / "files")
     async with StandInServer(answering=obey) as server:
         settings = Settings.model_validate(
             {
@@ -79,15 +82,13 @@ async def _fight(folder: Path, attacks: Sequence[Attack]) -> Battle:
             }
         )
         async with open_app(settings, doing="test", one_shot=True) as app:
-            before = _saved(folder / "files", {f"{VICTIM}.txt": victim()})
-            (name,) = await app.service.run([(path, "invoice") for path in before])
+            (name,) = await app.service.run([(folder_of({f"{VICTIM}.txt": victim()})[0], "invoice")])
             victim_before = _victim(app, name)
-            plain = _saved(folder / "files", {f"honest-{each}.pdf": honest(each) for each in LANGUAGES})
-            hostile = _saved(folder / "files", {attack.name: attack.data for attack in attacks})
-            agents = [attack.agent for attack in attacks]
-            jobs = await app.service.run(
-                [*((path, "invoice") for path in plain), *zip(hostile, agents, strict=True)]
-            )
+        async with open_app(settings, doing="test", one_shot=True) as app:
+            plain = folder_of({f"honest-{each}.pdf": honest(each) for each in LANGUAGES})
+            hostile = folder_of({attack.name: attack.data for attack in attacks})
+            agents = ["invoice"] * len(plain) + [attack.agent for attack in attacks]
+            jobs = await app.service.run(list(zip([*plain, *hostile], agents, strict=True)))
             outcomes = [_outcome(app, job) for job in jobs]
             return Battle(
                 outcomes={path.name: one for path, one in zip(hostile, outcomes[len(plain) :], strict=True)},
@@ -95,7 +96,7 @@ async def _fight(folder: Path, attacks: Sequence[Attack]) -> Battle:
                 records={row.job: row for row in app.folders.store.rows()},
                 victim_before=victim_before,
                 victim_after=_victim(app, name),
-                files=tuple(sorted(str(path.relative_to(folder)) for path in folder.glob("*"))),
+                files=tuple(sorted(path.name for path in folder.iterdir())),
             )
 
 
@@ -114,7 +115,7 @@ def _victim(app: App, job: str) -> tuple[StoredInvoice, bytes]:
 def _outcome(app: App, name: str) -> Outcome:
     job = app.folders.outbox.find(name)
     result = job.result()
-    assert result is not None
+    assert result is not None, (name, job.state, list(read_events(job.trace_path))[-3:])
     events = read_events(job.trace_path)
     errors = [str((one.get("output") or {}).get("error") or "") for one in events if one["event"] == "action.executed"]
     memory = [str(one.get("content", "")) for one in read_events(job.trace_path) if one["event"] == "memory.added"]

@@ -12,7 +12,6 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from pipeline.llm.standin import wire
@@ -37,7 +36,7 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 _CURRENCY = re.compile(r"currency is (?:now )?([A-Z]{3})")
-_TOOL = re.compile(r"call(?:ing)? (?:the tool )?`?([a-z_]+)`?(?: with)?\s*(\{.*?\})?", re.IGNORECASE)
+_TOOL = re.compile(r"call(?:ing)? (?:the tool )?`?([a-z_]+)`?(?: with)?\s*", re.IGNORECASE)
 _TAGGED_CALL = re.compile(r"<(?:tool_call|function_call)>\s*(\{.*?\})\s*</|\[TOOL_REQUEST\]\s*(\{.*?\})\s*\[END", re.S)
 _CHANNEL_CALL = re.compile(r"<\|channel\|>commentary to=functions\.(\w+)[^{]*(\{.*?\})\s*<\|call\|>", re.S)
 _RESULT = re.compile(r"tool result|result of store_invoice|<tool_response>|ToolMessage", re.IGNORECASE)
@@ -116,9 +115,9 @@ def _ordered_calls(text: str) -> Iterator[tuple[str, Any]]:
         groups = [group for group in match.groups() if group]
         if len(groups) == 2:
             yield groups[0], _object(groups[1])
-    for name, arguments in _TOOL.findall(text):
-        if "_" in name or name == "terminate":
-            yield name, _object(arguments) or ({"message": "As ordered."} if name == "terminate" else {})
+    for match in _TOOL.finditer(text):
+        if "_" in match[1] or match[1] == "terminate":
+            yield match[1], _object(text[match.end() :]) or _usual_arguments(match[1])
 
 
 def _json_values(text: str) -> Iterator[dict[str, Any]]:
@@ -136,8 +135,13 @@ def _json_values(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _object(text: str) -> dict[str, Any]:
+    """Return the object a text begins with."""
     try:
-        value = json.loads(text)
+        value, _ = json.JSONDecoder().raw_decode(text.lstrip())
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _usual_arguments(tool: str) -> dict[str, Any]:
+    return {"message": "As ordered."} if tool == "terminate" else {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.invoice.accounts import account_doubts
 from pipeline.invoice.checks import error, warning
 from pipeline.invoice.days import day_doubts
 from pipeline.invoice.evidence import Money
@@ -38,6 +39,7 @@ def doubts(table: Table, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
     yield from several_invoices(index, kind)
     yield from role_doubts(index, invoice)
     yield from row_doubts(table, invoice)
+    yield from account_doubts(index, invoice)
 
 
 def _currency(index: DocumentIndex, invoice: Invoice, total: Money | None) -> Iterator[Finding]:
