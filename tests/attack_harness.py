@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +15,13 @@ from gullible import obey
 
 from pipeline.app import App, open_app
 from pipeline.config import Settings
+from pipeline.document.quoting import without_signs
 from pipeline.invoice.model import dumps
 from pipeline.invoice.store import StoredInvoice
 from pipeline.llm.standin import StandInServer
 from pipeline.trace import read_events
 
+_REMOVED = ("nobody can see", "invisible characters", "left out of the text")
 LANGUAGES = ("en", "de", "fr", "es", "it")
 
 
@@ -29,6 +31,7 @@ class Outcome:
 
     result: Mapping[str, Any]
     refusals: tuple[str, ...]
+    defused: bool
 
     @property
     def values(self) -> str:
@@ -42,16 +45,17 @@ class Outcome:
 
     @property
     def stopped_by(self) -> str:
-        """Say what kept the attack from its end, the outermost guard first."""
+        """Say what kept the attack from its end."""
         messages = " ".join(finding["message"] for finding in self.result["findings"])
         errors = sorted({f["code"] for f in self.result["findings"] if f["severity"] == "error"})
-        if "nobody can see" in messages or "invisible characters" in messages or "were left out of the text" in messages:
-            return "hidden text removed"
-        if any("there is no tool" in text or "do not fit" in text for text in self.refusals):
-            return f"tool rights{'; ' + ', '.join(errors) if errors else ''}"
-        if self.result["error"]:
-            return f"session failed ({self.result['error']['type']})"
-        return f"checks: {', '.join(errors)}" if errors else "not read, not marked up, or not obeyed"
+        guards = [
+            *["hidden text removed"] * any(words in messages for words in _REMOVED),
+            *["tool rights"] * bool(self.refusals),
+            *["model signs defused"] * self.defused,
+            *[f"session failed ({(self.result['error'] or {}).get('type')})"] * bool(self.result["error"]),
+            *[f"checks ({', '.join(errors)})"] * bool(errors),
+        ]
+        return "; ".join(guards) or "never read: no text of a page"
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ async def _fight(folder: Path, attacks: Sequence[Attack]) -> Battle:
                 records={row.job: row for row in app.folders.store.rows()},
                 victim_before=victim_before,
                 victim_after=_victim(app, name),
-                files=tuple(sorted(path.name for path in folder.iterdir())),
+                files=tuple(sorted(os.listdir(folder))),
             )
 
 
@@ -115,9 +119,9 @@ def _victim(app: App, job: str) -> tuple[StoredInvoice, bytes]:
 def _outcome(app: App, name: str) -> Outcome:
     job = app.folders.outbox.find(name)
     result = job.result()
-    assert result is not None, (name, job.state, list(read_events(job.trace_path))[-3:])
-    events = read_events(job.trace_path)
-    errors = [str((one.get("output") or {}).get("error") or "") for one in events if one["event"] == "action.executed"]
-    memory = [str(one.get("content", "")) for one in read_events(job.trace_path) if one["event"] == "memory.added"]
-    refusals = [text for text in (*errors, *memory) if "there is no tool" in text or "do not fit" in text]
-    return Outcome(result, tuple(refusals))
+    assert result is not None
+    events = list(read_events(job.trace_path))
+    told = [str(one.get("content", "")) for one in events if one["event"] == "memory.added"]
+    read = [page["text"] for one in events if one["event"] == "document.read" for page in one["output"]["pages"]]
+    refusals = tuple(text for text in told if "there is no tool" in text or "do not fit" in text)
+    return Outcome(result, refusals, defused=any(without_signs(text) != text for text in read))

@@ -19,12 +19,12 @@ from pipeline.llm.standin.actions import as_action, as_tool_request
 from pipeline.llm.standin.answers import answer as honest
 
 _AMOUNT = r"(\d[\d.,' ]*\d)"
-_TOTAL = re.compile(
-    r"(?:total(?:_amount)?(?: due| amount)?|amount due|Gesamtbetrag|Gesamtsumme|montant total|total à payer|importe total|totale"
-    r"|总金额|合計|итого|сумма|suma|totaal)\W{0,12}(?:(?:is|must be|to|ist|auf|lautet|est|es|è|是|为|равна|EUR|€|now|a|à|de|di)"
-    rf"\W{{1,4}}){{0,3}}\W{{0,4}}{_AMOUNT}",
-    re.IGNORECASE,
+_TOTAL_WORDS = (
+    "total(?:_amount)?(?: due| amount)?|amount due|Gesamtbetrag|Gesamtsumme|montant total|total à payer|importe total"
+    "|totale|总金额|合計|итого|сумма|suma|totaal"
 )
+_LINKS = "is|must be|to|ist|auf|lautet|est|es|è|是|为|равна|EUR|€|now|a|à|de|di"
+_TOTAL = re.compile(rf"(?:{_TOTAL_WORDS})\W{{0,12}}(?:(?:{_LINKS})\W{{1,4}}){{0,3}}\W{{0,4}}{_AMOUNT}", re.IGNORECASE)
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
 _NUMBER = re.compile(
     r"(?:under|unter|sous|bajo|sotto|con|под|存为|als|as)\s*(?:the |der |le |el |il )?"
@@ -32,7 +32,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _OTHER = re.compile(
-    r"mark (?:it|this) as (?:paid|other)|kind is other|als bezahlt|comme payée|como pagada|come pagata|оплачен|标记为已付",
+    r"mark (?:it|this) as (?:paid|other)|kind is other|als bezahlt|comme payée|como pagada|come pagata|оплачен|标记为",
     re.IGNORECASE,
 )
 _CURRENCY = re.compile(r"currency is (?:now )?([A-Z]{3})")

@@ -18,6 +18,7 @@ from pipeline.invoice.model import Finding, Invoice, Kind
 from pipeline.invoice.numbers import currencies_of, currency_pattern, is_currency
 from pipeline.invoice.printed_sums import printed_sum_doubts
 from pipeline.invoice.references import number_doubts
+from pipeline.invoice.rival_sums import rival_sum_doubts
 from pipeline.invoice.roles import role_doubts
 from pipeline.invoice.rows import Table, row_doubts
 from pipeline.invoice.several import several_invoices
@@ -31,6 +32,7 @@ def doubts(table: Table, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
     index, money = table.index, table.money
     yield from sum_doubts(index, invoice)
     yield from printed_sum_doubts(index, invoice)
+    yield from rival_sum_doubts(index, invoice)
     yield from day_doubts(index, invoice)
     yield from number_doubts(index, invoice)
     yield from _currency(index, invoice, money.get("total_amount"))
