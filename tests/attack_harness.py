@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -100,7 +99,7 @@ async def _fight(folder: Path, attacks: Sequence[Attack]) -> Battle:
                 records={row.job: row for row in app.folders.store.rows()},
                 victim_before=victim_before,
                 victim_after=_victim(app, name),
-                files=tuple(sorted(os.listdir(folder))),
+                files=_names(folder),
             )
 
 
@@ -109,6 +108,10 @@ def _saved(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     return [folder / name for name in files]
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.name for path in folder.iterdir()))
 
 
 def _victim(app: App, job: str) -> tuple[StoredInvoice, bytes]:

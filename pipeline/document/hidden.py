@@ -77,7 +77,7 @@ def without_hidden_text(page: PageObject, *, operations: int, forms: int) -> Ite
 
 _CONTENTS = NameObject("/Contents")
 _MOST_NOTES = 300
-_MOST_QUESTIONS = 2_000_000
+_MOST_QUESTIONS = 1_000_000
 # A scan has hardly any visible text beside its picture: a stamp, a page number.
 _FEW_LETTERS = 60
 _VISIBLE_SHARE = 0.25

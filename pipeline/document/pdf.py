@@ -221,7 +221,12 @@ def _with_einvoices(pdf: pypdf.PdfReader, text: PdfText) -> PdfText:
     """Add the e-invoices among the embedded files; the same text under two keys is one."""
     found: dict[str, Attachment] = {}
     notices = list(text.notices)
-    for file in islice(_embedded_files(pdf), _MAX_FILES):
+    for number, file in enumerate(islice(_embedded_files(pdf), _MAX_FILES + 1)):
+        if number == _MAX_FILES:
+            notices.append(
+                Notice(f"More than {_MAX_FILES} files are attached; the others were not looked at.", gap=True)
+            )
+            break
         name = _attempt(_name_of, file) or ""
         if not _is_xml(file, name):
             continue

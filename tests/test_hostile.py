@@ -1,0 +1,51 @@
+"""Files made to hurt: each ends in a clear state within its limits, and the next file is read as ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hostile_files import Hostile, hostile_files
+from hostile_harness import besiege, usable
+from odd_files import save
+
+from pipeline.document.limits import ReadingSettings
+from pipeline.document.parse import parse_file
+from pipeline.errors import DocumentError
+
+FILES = list(hostile_files())
+LIGHT = [file for file in FILES if not file.heavy]
+_SECONDS = 20.0
+_READER_MB = 700.0
+_GROWTH_MB = 40.0
+
+
+def outcome_of(path: Path) -> tuple[str, str]:
+    """Return `read` and the text, or the reason and the hint."""
+    try:
+        return "read", parse_file(path, name=path.name, settings=ReadingSettings()).text
+    except DocumentError as error:
+        return error.reason, error.hint
+
+
+@pytest.mark.parametrize("file", LIGHT, ids=lambda file: file.name)
+def test_a_hostile_file_is_read_or_refused_with_a_reason(file: Hostile, tmp_path: Path) -> None:
+    """No other error, and nothing of this machine in what was read."""
+    outcome, told = outcome_of(save(tmp_path, file.name, file.make()))
+    assert outcome in file.outcomes
+    assert told
+    assert "root:" not in told
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not usable(), reason="only Linux tells the memory of other processes")
+def test_the_daemon_outlives_every_hostile_file(tmp_path: Path) -> None:
+    """State, time and memory of each are within bounds, the next file is done, and the daemon stays as small."""
+    siege = besiege(tmp_path, FILES)
+    for file, measured in zip(FILES, siege.measured, strict=True):
+        assert measured.reason in file.outcomes, measured
+        assert measured.state in ({"done", "review"} if measured.reason == "read" else {"failed"}), measured
+        assert measured.seconds < _SECONDS, measured
+        assert measured.peak_mb < _READER_MB, measured
+        assert measured.next_state == "done", measured
+    assert siege.after_mb - siege.before_mb < _GROWTH_MB
