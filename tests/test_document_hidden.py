@@ -226,6 +226,14 @@ def beside_a_cut_out_corner(canvas: Canvas) -> None:
     canvas.rect(0, 0, 595, 842, stroke=0, fill=1)
 
 
+def white_on_a_large_drawing(canvas: Canvas) -> None:
+    canvas.beginForm("drawing", lowerx=40, lowery=280, upperx=500, uppery=340)
+    canvas._code.append("0 0 1 rg 40 280 460 60 re f " + "50 290 m 51 291 l S " * 20_000)
+    canvas.endForm()
+    canvas.doForm("drawing")
+    white(canvas)
+
+
 def six_points(canvas: Canvas) -> None:
     canvas.setFont("Helvetica", 60)
     canvas.scale(0.1, 0.1)
@@ -244,7 +252,7 @@ def in_a_form_that_is_also_used_beside_the_page(canvas: Canvas) -> None:
 SHOWING = (
     *(white_on_a_dark_bar, white_on_a_round_bar, white_on_a_thick_line, white_on_a_photograph, pale_grey),
     *(on_a_background_picture, under_a_stamp, under_a_marker, within_a_frame, within_a_filled_frame),
-    *(beside_a_cut_out_corner, six_points, in_a_form_that_is_also_used_beside_the_page),
+    *(beside_a_cut_out_corner, white_on_a_large_drawing, six_points, in_a_form_that_is_also_used_beside_the_page),
 )
 
 

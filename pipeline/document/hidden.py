@@ -9,6 +9,7 @@ A scan with text recognition is the exception: its invisible text is the only on
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from pypdf import PageObject
+from pypdf.errors import PyPdfError
 from pypdf.generic import ArrayObject, ContentStream, DecodedStreamObject, FloatObject, NameObject
 
 from pipeline.document.model import Notice
@@ -77,6 +79,9 @@ def without_hidden_text(page: PageObject, *, operations: int, forms: int) -> Ite
 
 _CONTENTS = NameObject("/Contents")
 _MOST_NOTES = 300
+# A drawing of more bytes than this is taken for a picture, unless there is text in it or another form.
+_LARGE_DRAWING = 200_000
+_SHOWS_TEXT = re.compile(rb"\b(?:Tj|TJ|Do)\b|['\"]")
 _MOST_QUESTIONS = 1_000_000
 # A scan has hardly any visible text beside its picture: a stamp, a page number.
 _FEW_LETTERS = 60
@@ -100,13 +105,19 @@ class _Streams:
         self._forms: dict[int, tuple[Any, ContentStream]] = {}
         self._undo: list[tuple[Any, Any, Any]] = []
 
-    def operations_of(self, form: Any) -> Operations:
-        """Return the operations of a form, parsed once."""
+    def operations_of(self, form: Any) -> Operations | None:
+        """Return the operations of a form, parsed once; None for what is no text: a large drawing, a broken form."""
         known = self._forms.get(id(form))
         if known is None:
             # The form is held as well, since its identity is the key.
-            known = self._forms[id(form)] = (form, ContentStream(form, self._page.pdf, "bytes"))
-        return known[1].operations
+            known = self._forms[id(form)] = (form, ContentStream(None, self._page.pdf))
+            with suppress(PyPdfError, TypeError, ValueError, LookupError, AttributeError):
+                data = form.get_data()
+                if len(data) <= _LARGE_DRAWING or _SHOWS_TEXT.search(data):
+                    content = ContentStream(form, self._page.pdf, "bytes")
+                    if content.operations:
+                        self._forms[id(form)] = (form, content)
+        return self._forms[id(form)][1].operations or None
 
     def drop(self, hidden: set[Place], spans: Sequence[Span]) -> None:
         """Replace the streams by ones without the hidden places."""
@@ -201,7 +212,7 @@ def _paint_note(painter: Painter, look: Any, place: tuple[float, float, float, f
     across, up = (place[2] - place[0]) / (right - left), (place[3] - place[1]) / (top - bottom)
     matrix: Matrix = (across, 0, 0, up, place[0] - left * across, place[1] - bottom * up)
     resources = _resolved(look.get("/Resources")) or {}
-    painter.follow(painter.parse(look), resources, stream=id(look), matrix=matrix)
+    painter.follow(painter.parse(look) or (), resources, stream=id(look), matrix=matrix)
 
 
 def _verdict(painter: Painter) -> _Verdict:

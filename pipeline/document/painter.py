@@ -110,7 +110,7 @@ class Painter:
     """
 
     canvas: Canvas
-    parse: Callable[[Any], Operations]
+    parse: Callable[[Any], Operations | None]
     limits: PainterLimits
     catalogue: Mapping[str, Any]
     unit: float = 1.0
@@ -174,8 +174,12 @@ class Painter:
         state.matrix = multiply(_matrix(form.get("/Matrix")), state.matrix)
         if form.get("/BBox") is not None:
             state.clip = state.clip.within(rectangle(state.matrix, *map(float, form["/BBox"])))
+        operations = self.parse(form)
+        if operations is None:
+            run.paint_unknown(state.clip)
+            return
         resources = _resolved(form.get("/Resources")) or run.resources
-        self._follow(self.parse(form), resources, state, stream=id(form), depth=run.depth + 1)
+        self._follow(operations, resources, state, stream=id(form), depth=run.depth + 1)
 
 
 class _Run:
@@ -327,6 +331,10 @@ class _Run:
     def shade(self, _: Any) -> None:
         box = self.state.clip.box
         self._paint(rectangle(IDENTITY, *box), lambda: None, self.state.fill_alpha)
+
+    def paint_unknown(self, clip: Clip) -> None:
+        """Paint something of which only the place is known: text may be seen on it and through it."""
+        self._paint(rectangle(IDENTITY, *clip.box), lambda: None, None)
 
     # Objects
 
