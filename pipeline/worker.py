@@ -181,7 +181,7 @@ def answer_outcome(ended: SessionOutcome, document: Document) -> Outcome:
     """Return the outcome of an agent that writes an answer."""
     if ended.stop is not StopReason.TERMINATED or not str(ended.result or "").strip():
         raise OutputFault("the session ended without an answer", hint="try a larger model")
-    status = State.REVIEW if any(notice.gap for notice in document.notices) else State.DONE
+    status = State.REVIEW if _has_gaps(document) else State.DONE
     return Outcome(status, kind=Kind.OTHER.value, answer=str(ended.result), findings=_notices(document))
 
 
@@ -192,7 +192,8 @@ def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document
     verified = invoices.checked(state, document)
     if verified.kind is Kind.OTHER:
         return Outcome(
-            State.REVIEW if verified.needs_review else State.DONE,
+            # What could not be read may be the invoice.
+            State.REVIEW if verified.needs_review or _has_gaps(document) else State.DONE,
             kind=Kind.OTHER.value,
             answer=ended.result if isinstance(ended.result, str) else None,
             findings=(*(one.to_json() for one in verified.findings), *_notices(document)),
@@ -203,8 +204,7 @@ def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document
 def verified_outcome(verified: Verified, document: Document, *, also: Sequence[Finding] = ()) -> Outcome:
     """Return the outcome of an invoice; every error among its findings, and among those `also` told of, is reviewed."""
     findings = (*verified.findings, *also)
-    whole = not any(notice.gap for notice in document.notices)
-    clean = whole and not any(finding.severity is Severity.ERROR for finding in findings)
+    clean = not _has_gaps(document) and not any(finding.severity is Severity.ERROR for finding in findings)
     return Outcome(
         State.DONE if clean else State.REVIEW,
         kind=verified.kind.value,
@@ -212,6 +212,10 @@ def verified_outcome(verified: Verified, document: Document, *, also: Sequence[F
         evidence={path: one.to_json() for path, one in verified.evidence.items()},
         findings=(*(one.to_json() for one in findings), *_notices(document)),
     )
+
+
+def _has_gaps(document: Document) -> bool:
+    return any(notice.gap for notice in document.notices)
 
 
 def _of_storing(state: JsonObject) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,13 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from hostile_files import Hostile
-from kill_harness import INVOICE, Daemon, stand_in
+from kill_harness import INVOICE, ROOT, Daemon, stand_in
 
 from pipeline.job import FINISHED
 
 _LIMIT_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
-_SETTINGS = "[intake]\nsettle_seconds = 0.1\nrescan_seconds = 0.3\nunfinished_pdf_seconds = 0.3\n[jobs]\nattempts = 1\n"
+# A PDF without its end is not waited for here: it never comes.
+_SETTINGS = """[intake]
+settle_seconds = 0.1
+rescan_seconds = 0.3
+unfinished_pdf_seconds = 0.3
+[jobs]
+attempts = 1
+"""
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,10 @@ def besiege(folder: Path, files: Sequence[Hostile]) -> Siege:
 @contextmanager
 def _serving(folder: Path, base_url: str) -> Iterator[Daemon]:
     (folder / "inbox").mkdir()
+    shutil.copytree(ROOT / "config", folder / "config")
+    (folder / "config" / "pipeline.toml").write_text(_SETTINGS, encoding="utf-8")
     with (folder / "daemon.log").open("ab") as log:
-        daemon = Daemon(folder, base_url, log, settings=_SETTINGS)
+        daemon = Daemon(folder, base_url, log)
         try:
             yield daemon
         finally:

