@@ -113,7 +113,7 @@ def _floods() -> Iterator[Hostile]:
     yield _of("one-line.txt", lambda: b"word " * 1_500_000, "too_large", heavy=True)
     yield _of("10-mb-of-text.pdf", lambda: with_content(_text(b"Total 10.00 EUR " * 600_000)), "too_large", heavy=True)
     yield _of("60000-words.pdf", lambda: with_content(_scattered(60_000)), "too_large", "timeout", heavy=True)
-    yield _of("20000-words.pdf", lambda: with_content(_scattered(20_000)), READ, "too_large", "timeout", heavy=True)
+    yield _of("8000-words.pdf", lambda: with_content(_scattered(8_000)), READ, "too_large", "timeout", heavy=True)
     yield _of("million-operators.pdf", lambda: with_content(b"q Q " * 1_000_000), "too_large", heavy=True)
     yield _of("covered-a-thousand-times.pdf", _covered_often, READ, "too_large", heavy=True)
     yield _of(
@@ -172,8 +172,8 @@ def _scattered(count: int) -> bytes:
 
 
 def _covered_often() -> bytes:
-    words = b"BT /F1 9 Tf " + b"1 0 0 1 60 400 Tm (word) Tj " * 3000 + b" ET "
-    shapes = b"40 380 m 300 380 l 300 381 l 41 381 l 41 430 l 40 430 l f " * 3000
+    words = b"BT /F1 9 Tf " + b"1 0 0 1 60 400 Tm (word) Tj " * 2000 + b" ET "
+    shapes = b"40 380 m 300 380 l 300 381 l 41 381 l 41 430 l 40 430 l f " * 2000
     return with_content(words + shapes)
 
 

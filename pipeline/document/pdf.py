@@ -85,11 +85,7 @@ def _open(data: bytes, name: str, settings: ReadingSettings) -> pypdf.PdfReader:
         if pdf is None:
             continue
         if pdf.is_encrypted and not _unlock(pdf, settings.passwords):
-            tried = (
-                f", and none of the {count} passwords in the settings fits"
-                if (count := len(settings.passwords))
-                else ""
-            )
+            tried = ", and no password of the settings fits" if settings.passwords else ""
             raise refusal(Reason.ENCRYPTED, name, detail=f"is locked with a password{tried}")
         if _count_pages(pdf, name):
             return pdf
@@ -212,9 +208,14 @@ def _form_fields(pdf: pypdf.PdfReader) -> _Fields:
     values = [
         clean(f"{name}: {field['/V']}").text.replace("\n", " ")
         for name, field in filled.items()
-        if _attempt(seen.shows, field.indirect_reference.get_object())
+        if _attempt(_is_seen, seen, field)
     ]
     return _Fields("\n".join(["Form fields:", *values]) if values else "", len(filled) - len(values))
+
+
+def _is_seen(seen: SeenFields, field: Any) -> bool:
+    """Ask about the field itself; what pypdf lists is a copy of some of its entries."""
+    return seen.shows(field.indirect_reference.get_object())
 
 
 def _with_einvoices(pdf: pypdf.PdfReader, text: PdfText) -> PdfText:
