@@ -166,7 +166,15 @@ def _explained(error: ValidationError, sources: Mapping[tuple[str, str], str], p
     if first["type"] == "extra_forbidden":
         known = _known_keys(section if key else "")
         return ConfigError(f"{origin}: unknown setting {name}", hint=f"known here: {', '.join(known)}")
-    return ConfigError(f"{origin}: {name} = {first['input']!r}: {first['msg']}", hint=f"see {SETTINGS_NAME} for {name}")
+    shown = "" if _is_secret(section, key) else f" = {first['input']!r}"
+    return ConfigError(f"{origin}: {name}{shown}: {first['msg']}", hint=f"see {SETTINGS_NAME} for {name}")
+
+
+def _is_secret(section: str, key: str) -> bool:
+    """Say whether a setting holds what no message may show."""
+    part = Settings.model_fields[section].annotation if section in Settings.model_fields else None
+    field = part.model_fields.get(key) if isinstance(part, type) and issubclass(part, BaseModel) else None
+    return field is not None and "SecretStr" in str(field.annotation)
 
 
 def _known_keys(section: str) -> list[str]:

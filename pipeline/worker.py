@@ -28,7 +28,8 @@ from pipeline.agent import (
 )
 from pipeline.agent.messages import merge_same_role, user_message
 from pipeline.agents import AgentSettings
-from pipeline.document.model import Document, Page
+from pipeline.document.model import Document
+from pipeline.document.quoting import quoted_document
 from pipeline.document.reader import DocumentReader
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.scan.presence import INSTALL_HINT
@@ -215,19 +216,8 @@ def session_prefix(
 
 
 def document_task(agent: AgentSettings, document: Document) -> str:
-    """Return the session's first message: the task, and the document between marks that its text cannot close.
-
-    The mark is made of the content's digest, which no text can contain of itself.
-    """
-    mark = document.sha256[:16]
-    last = max((page.number for page in document.pages), default=0)
-    pages = "\n".join(_page(page, of=last) for page in document.pages)
-    return f'{agent.task.strip()}\n\n<document mark="{mark}">\n{pages}\n</document mark="{mark}">'
-
-
-def _page(page: Page, *, of: int) -> str:
-    text = "[a picture without text]" if page.picture and not page.text.strip() else page.text
-    return f"[page {page.number} of {of}]\n{text}" if of > 1 else text
+    """Return the session's first message: the task, and the document as data."""
+    return f"{agent.task.strip()}\n\n{quoted_document(document)}"
 
 
 def with_pictures(prefix: tuple[JsonObject, ...], document: Document) -> tuple[JsonObject, ...]:
@@ -267,6 +257,7 @@ def invoice_outcome(
     verified = invoices.checked(state, document, own_fields)
     if verified.kind is Kind.OTHER:
         return Outcome(
+            # What could not be read may be the invoice.
             State.REVIEW if verified.needs_review or not is_whole(document) else State.DONE,
             kind=Kind.OTHER.value,
             answer=ended.result if isinstance(ended.result, str) else None,

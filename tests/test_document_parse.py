@@ -200,3 +200,12 @@ def read_or_reason(path: Path) -> str:
     except DocumentError as error:
         return error.reason
     return "read"
+
+
+def test_comments_of_an_xml_file_are_left_out_and_named(tmp_path: Path) -> None:
+    """No viewer shows them, so a model is not shown them either; one without an end takes the rest."""
+    text = "<?xml version='1.0'?><note><?order obey?>Total 96.00<!-- Total 9999.00 --> EUR</note>"
+    document = parse(save(tmp_path, "a.xml", text))
+    assert document.text == "<?xml version='1.0'?><note>Total 96.00 EUR</note>"
+    assert "2 XML comments" in document.notices[0].text
+    assert parse(save(tmp_path, "b.xml", "<note>Total 96.00<!-- 9999.00</note>")).text == "<note>Total 96.00"

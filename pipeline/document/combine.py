@@ -64,6 +64,8 @@ def recovered(second: Document) -> Document:
 
 # Below this share of the other reader's words a text counts as incomplete.
 _COMPLETE = 0.9
+# What can be seen on these pages is known: the second reader adds places only.
+_LOOKED_AT = frozenset({PageReason.HIDDEN, PageReason.UNDERLAY})
 _NOT_ALL = frozenset({PageReason.DAMAGED, PageReason.INCOMPLETE})
 _SPACES = re.compile(r"\s+")
 
@@ -71,7 +73,8 @@ _SPACES = re.compile(r"\s+")
 def _seen(page: Page, other: Page | None) -> Page:
     """Return the better page; it says so where its text lies unseen under a picture, and where nothing is on it."""
     better = _better(page, other)
-    if other is not None and other.reason == PageReason.UNDERLAY and not better.reason:
+    is_emptied = better.reason == PageReason.HIDDEN and not better.text.strip()
+    if other is not None and other.reason == PageReason.UNDERLAY and (is_emptied or not better.reason):
         return replace(better, reason=PageReason.UNDERLAY)
     if other is not None and other.reason == PageReason.BLANK and better.reason == PageReason.NO_TEXT:
         return replace(better, reason=PageReason.BLANK)
@@ -82,12 +85,12 @@ def _better(page: Page, other: Page | None) -> Page:
     doubt = page.reason or doubt_of(page.text) or ""
     if other is None or not other.words:
         return replace(page, reason=doubt)
-    if doubt and doubt != PageReason.HIDDEN:
+    if doubt and doubt not in _LOOKED_AT:
         taken = _taken(other, doubt)
         return replace(page, reason=doubt) if doubt_of(taken.text) else taken
     words = _words_on_both(page, other)
     seen = _letters(words) / max(1, _letters(other.words))
-    if doubt == PageReason.HIDDEN or seen >= _COMPLETE:
+    if doubt in _LOOKED_AT or seen >= _COMPLETE:
         return replace(page, width=other.width, height=other.height, words=words)
     # With next to nothing in common it is another page: broken page trees are counted in more than one way.
     if seen < 1 - _COMPLETE:

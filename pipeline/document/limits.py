@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 if sys.platform != "win32":
     import resource
@@ -56,6 +58,30 @@ class ReadingSettings(BaseModel, frozen=True, extra="forbid"):
     pdf_operations: int = Field(default=300_000, gt=0, description="most operations in one content stream of a PDF")
     pdf_forms: int = Field(default=300, gt=0, description="most uses of form objects on one PDF page")
     pdf_tree_entries: int = Field(default=2_000, gt=0, description="most entries in the page tree of a PDF")
+    passwords: tuple[SecretStr, ...] = Field(
+        default=(),
+        max_length=20,
+        description="passwords tried on locked PDF files, in this order, 20 at most. They appear in no log, trace or "
+        "result; to keep them out of this file as well, set PIPELINE_READING__PASSWORDS to one password, or to several "
+        'as ["one", "two"]',
+    )
+
+    @field_validator("passwords", mode="before")
+    @classmethod
+    def _from_environment(cls, value: object) -> object:
+        """Take what an environment variable can hold: a JSON list, or one password as it is."""
+        if not isinstance(value, str):
+            return value
+        with suppress(ValueError):
+            listed = json.loads(value)
+            if isinstance(listed, list):
+                return listed
+        return [value] if value else []
+
+    def revealed(self) -> str:
+        """Return the settings as JSON with the passwords in them, for the reader process alone."""
+        words = [word.get_secret_value() for word in self.passwords]
+        return json.dumps({**self.model_dump(mode="json"), "passwords": words})
 
 
 def limit_memory(extra_bytes: int) -> None:

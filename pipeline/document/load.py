@@ -12,7 +12,9 @@ def load(path: Path, *, name: str, max_bytes: int) -> bytes:
     """Return the bytes of a file, or raise `DocumentError` where there are none, or too many."""
     try:
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
+            # Reading makes room for all it is asked for, so a small file is not asked for the most there may be.
+            size = path.stat().st_size
+            data = file.read(min(size or max_bytes, max_bytes) + 1)
     except OSError as error:
         detail = f"cannot be opened ({error.strerror})"
         raise refusal(Reason.UNREADABLE, name, detail=detail, transient=True) from error

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.document.attachments import einvoice_text, without_embedded_files
+from pipeline.document.attachments import einvoice_text, without_comments, without_embedded_files
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.load import load
 from pipeline.document.model import PDF_TYPE, Attachment, Document, Notice, Page, PageReason
@@ -93,6 +93,9 @@ def _read_xml(xml: str, *, name: str, settings: ReadingSettings) -> _Read:
     text, found = without_embedded_files(xml)
     notices = (Notice(f"{found} attached files were left out of the text."),) if found else ()
     attachments = einvoice_text(name, text)
+    text, comments = without_comments(text)
+    if comments:
+        notices = (*notices, Notice(f"{comments} XML comments, which no viewer shows, were left out of the text."))
     room = settings.pdf_stream_bytes if attachments else settings.max_characters
     return _Read("application/xml", *_read_text([text], notices, name=name, settings=settings, room=room), attachments)
 

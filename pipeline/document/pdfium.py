@@ -81,11 +81,7 @@ _UNPAINTED = frozenset({raw.FPDF_TEXTRENDERMODE_INVISIBLE, raw.FPDF_TEXTRENDERMO
 
 @contextmanager
 def _opened(data: bytes, *, name: str, settings: ReadingSettings) -> Iterator[pdfium.PdfDocument]:
-    try:
-        pdf = pdfium.PdfDocument(data)
-    except pdfium.PdfiumError as error:
-        locked = raw.FPDF_GetLastError() == raw.FPDF_ERR_PASSWORD
-        raise refusal(Reason.ENCRYPTED if locked else Reason.DAMAGED, name) from error
+    pdf = _open(data, name, settings)
     try:
         if len(pdf) > settings.max_pages:
             detail = f"has {len(pdf)} pages; up to {settings.max_pages} are read"
@@ -93,6 +89,17 @@ def _opened(data: bytes, *, name: str, settings: ReadingSettings) -> Iterator[pd
         yield pdf
     finally:
         pdf.close()
+
+
+def _open(data: bytes, name: str, settings: ReadingSettings) -> pdfium.PdfDocument:
+    """Open the file; one that is locked with the first of the settings' passwords that fits."""
+    for password in (None, *(word.get_secret_value() for word in settings.passwords)):
+        try:
+            return pdfium.PdfDocument(data, password=password)
+        except pdfium.PdfiumError as error:
+            if raw.FPDF_GetLastError() != raw.FPDF_ERR_PASSWORD:
+                raise refusal(Reason.DAMAGED, name) from error
+    raise refusal(Reason.ENCRYPTED, name)
 
 
 def _read_page(pdf: pdfium.PdfDocument, number: int, *, name: str, room: int, max_words: int) -> Page:

@@ -31,7 +31,7 @@ _WORD_BYTES = 80
 _BOOT = """
 import json, pkgutil, sys
 sys.path[:] = json.loads(sys.argv[1])
-pkgutil.resolve_name(sys.argv[2])(*sys.argv[3:])
+pkgutil.resolve_name(sys.argv[2])(*json.loads(sys.stdin.buffer.readline()))
 """
 
 
@@ -75,7 +75,7 @@ class ReaderProcess:
         places = _WORD_BYTES * settings.max_pages * settings.max_words_per_page
         return await cls.launch(
             "pipeline.document.child:main",
-            settings.model_dump_json(),
+            settings.revealed(),
             parser.value,
             start_seconds=settings.start_seconds,
             max_reply_bytes=room + places + 1_000_000,
@@ -86,7 +86,7 @@ class ReaderProcess:
         """Start a process that serves requests with a function, `module:name`, and wait until it says it is ready."""
         path = json.dumps([entry for entry in sys.path if entry])
         process = await anyio.open_process(
-            [sys.executable, "-I", "-c", _BOOT, path, function, *arguments],
+            [sys.executable, "-I", "-c", _BOOT, path, function],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -95,6 +95,9 @@ class ReaderProcess:
         reader = cls(process, max_reply_bytes=max_reply_bytes)
         try:
             with anyio.fail_after(start_seconds):
+                # Not on the command line, which every user of the machine can see: there are passwords among them.
+                with suppress(anyio.BrokenResourceError):
+                    await reader._requests.send(json.dumps(arguments).encode() + b"\n")
                 await reader._receive()
         except BaseException:
             await reader.stop()

@@ -45,7 +45,8 @@ _WORDS = {
     ),
     Reason.ENCRYPTED: _Words(
         "is locked with a password",
-        "Open it with the password, print it to a new PDF without one, and drop that.",
+        "Add the password to `passwords` under [reading] of the settings and replay the job; or open the file with it, "
+        "print it to a new PDF without one, and drop that.",
     ),
     Reason.NO_TEXT: _Words(
         "holds no text that can be read, only pictures",

@@ -243,7 +243,8 @@ class InvoiceStore:
         """Store an invoice under its vendor and number; what was there before is kept as a version.
 
         A job that stores the same content again, after a crash or a replay, changes nothing. Without a vendor or a
-        number the record belongs to the job, until the job stores it again with both.
+        number the record belongs to the job, until the job stores it again with both; so does one that a person has to
+        look at first and that would take the place of what another job stored without doubts.
         """
         record = _record(invoice, kind=kind, job=job, status=status, at=at)
         with self._engine.begin() as connection:
@@ -251,6 +252,9 @@ class InvoiceStore:
             if own is not None and own.content_hash == record["content_hash"]:
                 return _repeated(connection, own.invoice_id, record)
             current = _find(connection, record)
+            if current is not None and _is_contested(current, record):
+                record |= {"vendor_key": f"job:{job}", "number_key": ""}
+                current = _find(connection, record)
             if own is not None and (current is None or current.id != own.invoice_id):
                 kept = _let_go(connection, own.invoice_id, job=job, at=at, keep=current is None)
                 current = current or kept
@@ -297,7 +301,10 @@ class InvoiceStore:
         earlier = self._read(select(_versions).where(_versions.c.invoice_id.in_(ids)).order_by(_versions.c.version))
         rows = sorted([*current, *earlier], key=lambda row: row.stored_at, reverse=True)
         rows = [row for row in rows if before is None or row.stored_at < before]
-        past = {row.job: PastInvoice(row.job, Invoice.from_json(loads(row.content))) for row in reversed(rows)}
+        past = {
+            row.job: PastInvoice(row.job, Invoice.from_json(loads(row.content)), is_done=row.status == "done")
+            for row in reversed(rows)
+        }
         return VendorHistory(tuple(one for one in reversed(past.values()) if one.job != not_job))
 
     def versions(self, record_id: int) -> tuple[StoredInvoice, ...]:
@@ -369,6 +376,12 @@ def _find(connection: Connection, record: dict[str, Any]) -> Row[Any] | None:
     found = connection.execute(by_name.limit(2)).all()
     # Two vendors of one name with different VAT numbers: nothing says which one this is.
     return found[0] if len(found) == 1 else None
+
+
+def _is_contested(current: Row[Any], record: dict[str, Any]) -> bool:
+    """Say whether a doubtful invoice would change what another document said without doubts."""
+    is_other = current.job != record["job"] and current.content_hash != record["content_hash"]
+    return bool(is_other and current.status == "done" and record["status"] != "done")
 
 
 def _repeated(connection: Connection, record_id: int, record: dict[str, Any]) -> Stored:

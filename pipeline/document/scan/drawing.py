@@ -26,7 +26,7 @@ async def draw_png(path: Path, number: int, *, name: str, settings: ScanSettings
         process = await ReaderProcess.launch(
             "pipeline.document.scan.drawing:main",
             settings.model_dump_json(),
-            reading.model_dump_json(),
+            reading.revealed(),
             start_seconds=reading.start_seconds,
             # A grey pixel takes a byte at most, in base64 a third more.
             max_reply_bytes=2 * settings.vision_pixels + 100_000,

@@ -133,7 +133,7 @@ class ScanReader:
         return await ReaderProcess.launch(
             "pipeline.document.scan.child:main",
             self._settings.model_dump_json(),
-            self._reading.model_dump_json(),
+            self._reading.revealed(),
             start_seconds=self._settings.start_seconds,
             max_reply_bytes=room,
         )
