@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.agent import CompletionSettings, Goal, SessionLimits
+from pipeline.document.parts import PartSettings
 from pipeline.errors import ConfigError
 
 
@@ -51,6 +52,7 @@ class AgentSettings(BaseModel, frozen=True, extra="forbid"):
     model: AnswerSettings = AnswerSettings()
     prompts: dict[str, str] = Field(default_factory=dict)
     files: FileSettings = FileSettings()
+    parts: PartSettings = PartSettings()
 
     def session_goals(self) -> list[Goal]:
         """Return the goals as the agent core wants them."""

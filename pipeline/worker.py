@@ -26,6 +26,7 @@ from pipeline.agent import (
     SessionOutcome,
     StopReason,
 )
+from pipeline.agent.messages import user_message
 from pipeline.agents import AgentSettings
 from pipeline.document.model import Document, Page
 from pipeline.document.reader import DocumentReader
@@ -43,6 +44,9 @@ from pipeline.llm.protocol import JsonObject, Model
 from pipeline.outbox import JobFolder
 from pipeline.result import Outcome
 from pipeline.tools import experts, invoices, terminate  # noqa: F401 - importing registers the tools
+from pipeline.tools.reading_in_parts import OUTLINE_PROMPT, PartsPlan
+
+_OUTLINE_CHARACTERS = 1200
 
 
 class Worker:
@@ -119,7 +123,9 @@ class Worker:
             prefix = session_prefix(language, settings, actions, task)
             context = self._context(settings, document, claim, steps, prefix)
             try:
-                return await agent.run(task, context=context, steps=steps)
+                return await agent.run(
+                    task, context=context, steps=steps, shorter_task=document_outline(settings, document)
+                )
             finally:
                 if isinstance(language, AdaptiveLanguage) and language.told_in_json:
                     self._bad_at_tools.add(model_name(model))
@@ -154,6 +160,9 @@ class Worker:
             properties={
                 "document": document,
                 "document_messages": prefix,
+                "parts": PartsPlan(
+                    lambda text: (*prefix[:-1], user_message(_task_with(settings, document, text))), settings.parts
+                ),
                 "prompts": settings.prompts,
                 "store": self._store,
                 "job": claim.job,
@@ -172,13 +181,34 @@ def session_prefix(
 
 
 def document_task(agent: AgentSettings, document: Document) -> str:
-    """Return the session's first message: the task, and the document between marks that its text cannot close.
+    """Return the session's first message: the task, and the document."""
+    return _task_with(agent, document, "\n".join(_page(page, of=len(document.pages)) for page in document.pages))
+
+
+def document_outline(agent: AgentSettings, document: Document) -> str:
+    """Return the first message where the document does not fit: its beginning and end, and how it is read all the same.
+
+    It is empty for agents that have no words for it: these have to see the document as a whole.
+    """
+    words = agent.prompts.get(OUTLINE_PROMPT, "")
+    if not words:
+        return ""
+    first, last, of = document.pages[0], document.pages[-1], len(document.pages)
+    text = (
+        f"[page 1 of {of}, its beginning]\n{first.text[:_OUTLINE_CHARACTERS]}\n"
+        f"[…]\n[page {of} of {of}, its end]\n{last.text[-_OUTLINE_CHARACTERS:]}"
+    )
+    size = f"The document has {of} page{'s' if of > 1 else ''} and {len(document.text)} characters."
+    return f"{_task_with(agent, document, text)}\n\n{size} {words}"
+
+
+def _task_with(agent: AgentSettings, document: Document, text: str) -> str:
+    """Put text of the document behind the task, between marks that it cannot close.
 
     The mark is made of the content's digest, which no text can contain of itself.
     """
     mark = document.sha256[:16]
-    pages = "\n".join(_page(page, of=len(document.pages)) for page in document.pages)
-    return f'{agent.task.strip()}\n\n<document mark="{mark}">\n{pages}\n</document mark="{mark}">'
+    return f'{agent.task.strip()}\n\n<document mark="{mark}">\n{text}\n</document mark="{mark}">'
 
 
 def _page(page: Page, *, of: int) -> str:

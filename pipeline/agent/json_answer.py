@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.agent.context import ActionContext, CompletionSettings
 from pipeline.agent.messages import assistant_message, merge_same_role, user_message
 from pipeline.agent.schema import flat_schema, validation_problems
-from pipeline.errors import ConfigError, OutputFault
+from pipeline.errors import AnswerCutOff, ConfigError, OutputFault
 from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest
 
 _log = structlog.get_logger()
@@ -47,6 +47,7 @@ async def prompt_llm_for_json(
     schema_name: str = "answer",
     max_tokens: int | None = None,
     retries: int = 2,
+    divisible: bool = False,
 ) -> _M: ...
 
 
@@ -60,6 +61,7 @@ async def prompt_llm_for_json(
     schema_name: str = "answer",
     max_tokens: int | None = None,
     retries: int = 2,
+    divisible: bool = False,
 ) -> Any: ...
 
 
@@ -72,12 +74,14 @@ async def prompt_llm_for_json(
     schema_name: str = "answer",
     max_tokens: int | None = None,
     retries: int = 2,
+    divisible: bool = False,
 ) -> Any:
     """Return the answer to the prompt: an instance of a pydantic class, or JSON that fits a JSON Schema.
 
     `prefix` are messages before the prompt; callers that keep them constant keep the server's prefix cache. Numbers
     with a fraction arrive as `Decimal`. An answer that does not fit goes back with the reason up to `retries` times;
-    one that was cut off may once be twice as long. After that it is an `OutputFault`.
+    one that was cut off may once be twice as long. After that it is an `OutputFault`; with `divisible`, which says that
+    the caller can ask for less at once, an answer that is cut off twice is `AnswerCutOff` without another try.
     """
     model, completion = _model_of(context)
     check = _check_against(schema, schema_name)
@@ -95,6 +99,11 @@ async def prompt_llm_for_json(
         if _is_cut_off(reply) and request.max_tokens == first_max_tokens:
             request = replace(request, max_tokens=first_max_tokens * 2)
             reply = await model.complete(request)
+            if divisible and _is_cut_off(reply):
+                raise AnswerCutOff(
+                    f"the `{schema_name}` is longer than {request.max_tokens} tokens",
+                    hint="raise `max_tokens` under [model] of the agent's file, and load a longer context for it",
+                )
         outcome = _judge(reply, check)
         if isinstance(outcome, _Fit):
             return outcome.value

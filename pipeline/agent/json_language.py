@@ -64,12 +64,17 @@ class JsonActionLanguage:
         """Return a user message that asks for a call and names the tools."""
         return self._calling.reminder(reply, actions=actions)
 
+    def give_way(self) -> bool:
+        """Return that there is no other form."""
+        return False
+
 
 class AdaptiveLanguage:
     """Speak by tool calls until the model has failed at them `patience` times, then in JSON to the session's end.
 
-    The decision is read off the memory alone, so that a recorded session decides the same again. `told_in_json` says
-    that it is in force, for whoever remembers it for the next session.
+    So it does at once where the server refuses the form of a request, as chat templates do that know no tools. The
+    decision is read off the memory and the recorded refusals alone, so that a recorded session decides the same again.
+    `told_in_json` says that it is in force, for whoever remembers it for the next session.
     """
 
     def __init__(self, settings: LanguageSettings | None = None, *, patience: int = 2) -> None:
@@ -81,8 +86,7 @@ class AdaptiveLanguage:
     def construct_prompt(self, *, goals: Sequence[Goal], memory: Memory, actions: ActionRegistry) -> Prompt:
         """Return the prompt in the language of the moment."""
         if not self.told_in_json and _failures(memory) >= self._patience:
-            self.told_in_json = True
-            _log.info("language.changed", to="json", failed_calls=self._patience)
+            self._change(failed_calls=self._patience)
         return self._spoken.construct_prompt(goals=goals, memory=memory, actions=actions)
 
     def parse_response(self, reply: ModelReply, *, memory: Memory, actions: ActionRegistry) -> tuple[PlannedCall, ...]:
@@ -96,6 +100,17 @@ class AdaptiveLanguage:
     def reminder(self, reply: ModelReply, *, actions: ActionRegistry) -> MemoryItem:
         """Return what is said to a model that called no tool."""
         return self._spoken.reminder(reply, actions=actions)
+
+    def give_way(self) -> bool:
+        """Change to JSON, which needs neither tools nor their role; say whether it was not in force yet."""
+        if self.told_in_json:
+            return False
+        self._change(refused=True)
+        return True
+
+    def _change(self, **why: int) -> None:
+        self.told_in_json = True
+        _log.info("language.changed", to="json", **why)
 
     @property
     def _spoken(self) -> AgentLanguage:

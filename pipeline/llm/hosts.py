@@ -252,6 +252,7 @@ class HostedModel:
                     if self._open:
                         return await self._send(request, place)
             except ContextOverflow as overflow:
+                self._learn_from(overflow, request)
                 # If this call fits, it was the sum of all that overflowed: again, with the host to itself.
                 if alone or _is_too_large(overflow, request):
                     raise self._explained(overflow, request) from overflow.__cause__
@@ -462,9 +463,14 @@ class HostedModel:
         return ContextOverflow(
             overflow.message,
             hint=hint,
-            prompt_tokens=overflow.prompt_tokens,
+            prompt_tokens=prompt,
             context_tokens=overflow.context_tokens or self._state.context_tokens,
         )
+
+    def _learn_from(self, overflow: ContextOverflow, request: ModelRequest) -> None:
+        """Calibrate the estimate by a prompt that the server counted before it refused it."""
+        if overflow.prompt_tokens is not None:
+            self._estimate.learn(request, Usage(prompt_tokens=overflow.prompt_tokens))
 
 
 def _address(settings: HostSettings) -> str:

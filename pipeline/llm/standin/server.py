@@ -259,7 +259,10 @@ class StandInServer:
             body = json.loads(raw)
         except ValueError:
             return wire.text_error("Failed to parse request body as JSON")
-        limits = Limits(vision=self.settings.vision, strict_roles=self.settings.strict_roles)
+        settings = self.settings
+        limits = Limits(
+            vision=settings.vision, strict_roles=settings.strict_roles, tool_template=settings.tool_template
+        )
         checked = read_request(body, limits)
         if isinstance(checked, wire.ErrorReply):
             return checked
@@ -310,9 +313,7 @@ class StandInServer:
         if exchange.fault is not None:
             return error_reply(exchange.fault, sizes)
         if exchange.prompt_tokens >= self.settings.context_tokens:
-            return error_reply(
-                Fault.OVERFLOW_NOT_FIT if exchange.request.stream else Fault.OVERFLOW_TOKENS_TO_KEEP, sizes
-            )
+            return error_reply(Fault.OVERFLOW_NOT_FIT if exchange.request.stream else self.settings.overflow, sizes)
         return None
 
     async def _worked(self, exchange: _Exchange) -> wire.Answer | wire.ErrorReply:
