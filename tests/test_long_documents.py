@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -15,6 +16,7 @@ from pipeline.config import Settings
 from pipeline.invoice.model import loads
 from pipeline.llm.standin import Fault, StandInServer, StandInSettings
 from pipeline.replay import replay_recorded
+from pipeline.trace import read_events
 
 _HEAD = """Ropewalk Chandlers Ltd
 14 Harbour Row, Bristol BS1 4DB
@@ -101,7 +103,100 @@ async def test_an_invoice_of_twelve_pages_is_read_at_a_small_context(
     result = result_of(settings, "long.txt")
     assert (result["status"], result["usage"]["attempts"]) == ("done", 1), result["findings"][:3]
     lines = result["invoice"]["line_items"]
+    assert len(lines) == 300
     assert [line["unit_price"] for line in lines] == [price_of(number) for number in range(300)]
     assert result["invoice"]["invoice_number"] == "RC-2025-0117"
     assert result["invoice"]["net_amount"] == 2 * sum(price_of(number) for number in range(300))
     assert "read_in_parts" in {finding["code"] for finding in result["findings"]}
+
+
+async def test_a_page_that_does_not_fit_is_cut_between_its_lines(tmp_path: Path, settings: Settings) -> None:
+    """One endless page is read in parts as well, each with the heads of the table's columns."""
+    async with StandInServer(StandInSettings(context_tokens=8192)) as server, working(settings, server) as app:
+        await app.service.run([(dropped(tmp_path, long_invoice(pages=1, rows=180)), "invoice")])
+    result = result_of(settings, "long.txt")
+    assert result["status"] == "done", result["findings"][:3]
+    assert [line["unit_price"] for line in result["invoice"]["line_items"]] == [price_of(n) for n in range(180)]
+
+
+async def test_an_answer_that_is_too_long_is_asked_for_in_parts(tmp_path: Path, settings: Settings) -> None:
+    """The document fits and its answer does not: after one try with twice the length it is read in parts."""
+    async with StandInServer(StandInSettings(context_tokens=65_536)) as server, working(settings, server) as app:
+        await app.service.run([(dropped(tmp_path, long_invoice()), "invoice")])
+        sizes = [entry.max_tokens for entry in server.log if entry.kind == "extraction"]
+    result = result_of(settings, "long.txt")
+    assert (result["status"], len(result["invoice"]["line_items"])) == ("done", 300), result["findings"][:3]
+    assert sizes[:2] == [4096, 8192]
+
+
+async def test_the_session_of_a_long_document_sees_only_its_ends(tmp_path: Path, settings: Settings) -> None:
+    """The loop is told of pages and size, and no request that was answered holds the document as a whole."""
+    async with StandInServer(StandInSettings(context_tokens=5120)) as server, working(settings, server) as app:
+        await app.service.run([(dropped(tmp_path, long_invoice()), "invoice")])
+        (job,) = app.folders.outbox.all_jobs()
+        assert all(entry.prompt_tokens < 5120 for entry in server.log if entry.status == 200)
+    events = list(read_events(job.trace_path))
+    told = [one["content"] for one in events if one["event"] == "memory.added" and one["type"] == "user"]
+    assert "The document has 12 pages and" in told[1]
+    assert "Shackle type 0100" not in told[1]
+    refused = [one["step"] for one in events if one["event"] == "request.refused"]
+    assert refused == ["model-1", "action-1/model-1"]
+    parts = [one["request"]["pages"] for one in events if one.get("step", "").startswith("action-1/part-")]
+    assert parts[0].startswith("page")
+    assert parts[-1].endswith("12")
+
+
+@pytest.mark.parametrize("context_tokens", [512, 1024])
+async def test_a_context_too_small_for_any_part_fails_with_what_would_do(
+    tmp_path: Path, settings: Settings, context_tokens: int
+) -> None:
+    """Where not even a few lines fit, the job fails once and its hint names a context length."""
+    host = StandInSettings(context_tokens=context_tokens, max_context_tokens=131_072)
+    async with StandInServer(host) as server, working(settings, server) as app:
+        await app.service.run([(dropped(tmp_path, long_invoice()), "invoice")])
+        assert server.stats.requests < 20
+    result = result_of(settings, "long.txt")
+    assert (result["status"], result["error"]["type"], result["usage"]["attempts"]) == ("failed", "ContextOverflow", 1)
+    assert re.search(r"--context-length \d+` would do", result["error"]["hint"])
+
+
+async def test_more_parts_than_allowed_are_not_begun(tmp_path: Path, settings: Settings) -> None:
+    """A document that would need too many parts fails at once, and its hint names the context for the whole."""
+    host = StandInSettings(context_tokens=4096, max_context_tokens=131_072)
+    async with StandInServer(host) as server, working(settings, server) as app:
+        await app.service.run([(dropped(tmp_path, long_invoice(pages=45, rows=45)), "invoice")])
+        assert server.stats.by_kind["extraction"] == 0
+    result = result_of(settings, "long.txt")
+    assert (result["status"], result["error"]["type"]) == ("failed", "ContextOverflow")
+    assert "--context-length" in result["error"]["hint"]
+
+
+async def test_victims_of_an_overflow_are_done_and_its_culprit_is_split(tmp_path: Path, settings: Settings) -> None:
+    """When a shared context overflows nobody pays for it: neighbours run again, the culprit alone and then in parts."""
+    # What the pipeline believes of the context is wrong, so only the server can stop it.
+    host = StandInSettings(context_tokens=8192, shared_context=True, delay_seconds=0.05, tells_context=False)
+    short = [dropped(tmp_path, long_invoice(pages=1, rows=20, number=f"S-{n}"), f"short-{n}.txt") for n in range(6)]
+    async with StandInServer(host) as server, working(settings, server) as app:
+        await app.service.run([(path, "invoice") for path in (dropped(tmp_path, long_invoice()), *short)])
+        assert server.stats.by_status[400] > 2
+    for path in (tmp_path / "long.txt", *short):
+        result = result_of(settings, path.name)
+        assert (result["status"], result["usage"]["attempts"]) == ("done", 1), (path.name, result["error"])
+    assert len(result_of(settings, "long.txt")["invoice"]["line_items"]) == 300
+
+
+async def test_a_culprit_that_cannot_be_split_fails_alone(tmp_path: Path, settings: Settings) -> None:
+    """An agent that must see its document as a whole fails with a hint; the jobs beside it are done."""
+    host = StandInSettings(context_tokens=8192, shared_context=True, delay_seconds=0.05, tells_context=False)
+    short = [dropped(tmp_path, long_invoice(pages=1, rows=20, number=f"S-{n}"), f"short-{n}.txt") for n in range(4)]
+    source = dropped(tmp_path, "def area(width, height):\n    return width * height\n" * 900, "long.py")
+    async with StandInServer(host) as server, working(settings, server) as app:
+        await app.service.run([(source, "code-review"), *((path, "invoice") for path in short)])
+    result = result_of(settings, "long.py")
+    assert (result["status"], result["error"]["type"]) == ("failed", "ContextOverflow")
+    assert re.search(r"about \d+ tokens are needed", result["error"]["hint"])
+    for path in short:
+        assert (result_of(settings, path.name)["status"], result_of(settings, path.name)["usage"]["attempts"]) == (
+            "done",
+            1,
+        )

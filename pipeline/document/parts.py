@@ -7,6 +7,7 @@ is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ _LARGEST_SHARE_OF_OVERLAP = 0.5
 _LARGEST_SHARE_OF_LINES = 0.25
 # The line that names the page, in characters.
 _PAGE_MARK_CHARACTERS = 32
+_COLUMN_GAP = re.compile(r"\s{2,}|\t")
+_LEAST_COLUMNS = 3
+_LONGEST_HEAD_CHARACTERS = 200
 
 
 class PartSettings(BaseModel, frozen=True, extra="forbid"):
@@ -55,12 +59,12 @@ def next_part(
     lines: Sequence[PageLine], before: Part | None, *, characters: int, settings: PartSettings
 ) -> Part | None:
     """Return the part behind another one, or the first; None where not even one more line fits in `characters`."""
-    start = 0 if before is None else _start_behind(lines, before, characters, settings)
     reached = 0 if before is None else before.end
-    end = _end_of(lines, start, reached, characters)
-    if end <= reached:  # what is repeated leaves no room: go on without it
-        start, end = reached, _end_of(lines, reached, reached, characters)
-    return Part(start, end) if end > reached else None
+    wished = 0 if before is None else _start_behind(lines, before, characters, settings)
+    options = [Part(start, _end_of(lines, start, reached, characters)) for start in range(wished, reached + 1)]
+    # Less is repeated where that keeps a page whole, or leaves room for anything new at all.
+    usable = [part for part in options if part.end > reached]
+    return next((part for part in usable if _ends_page(lines, part.end)), usable[0] if usable else None)
 
 
 def parts_needed(lines: Sequence[PageLine], *, characters: int, settings: PartSettings) -> int:
@@ -88,14 +92,18 @@ def pages_of(lines: Sequence[PageLine], part: Part) -> str:
 
 
 def text_of(lines: Sequence[PageLine], part: Part) -> str:
-    """Return the lines of a part as a model is shown them, each page under its number."""
+    """Return the lines of a part as a model is shown them, each page under its number.
+
+    Where a part begins within a page, the head of the table that it may begin in stands above it once more.
+    """
     of = lines[-1].page
     told: list[str] = []
     for number in range(part.start, part.end):
         line = lines[number]
-        if number == part.start or line.page != lines[number - 1].page:
-            is_inside = number > 0 and lines[number - 1].page == line.page
-            told.append(f"[page {line.page} of {of}{', continued' if is_inside else ''}]")
+        if number > 0 and number == part.start and lines[number - 1].page == line.page:
+            told += [f"[page {line.page} of {of}, continued]", *_table_head(lines, number)]
+        elif number == part.start or line.page != lines[number - 1].page:
+            told.append(f"[page {line.page} of {of}]")
         told.append(line.text)
     return "\n".join(told)
 
@@ -110,7 +118,7 @@ def _end_of(lines: Sequence[PageLine], start: int, reached: int, characters: int
         if left < 0:
             break
         end = number + 1
-        if end == len(lines) or lines[end].page != lines[number].page:
+        if _ends_page(lines, end):
             whole_pages = end
     return whole_pages if whole_pages > reached else end
 
@@ -118,10 +126,9 @@ def _end_of(lines: Sequence[PageLine], start: int, reached: int, characters: int
 def _start_behind(lines: Sequence[PageLine], before: Part, characters: int, settings: PartSettings) -> int:
     """Return where the next part begins: with the last page of the one before, else with a few of its lines."""
     page = lines[before.end - 1].page
-    is_whole = before.end == len(lines) or lines[before.end].page != page
     first = next(number for number in range(before.start, before.end) if lines[number].page == page)
     fits = size_of(lines, Part(first, before.end)) <= characters * _LARGEST_SHARE_OF_OVERLAP
-    if is_whole and first > before.start and fits:
+    if _ends_page(lines, before.end) and first > before.start and fits:
         return first
     start = before.end
     while start - 1 > before.start and before.end - start < settings.overlap_lines:
@@ -129,3 +136,16 @@ def _start_behind(lines: Sequence[PageLine], before: Part, characters: int, sett
             break
         start -= 1
     return start
+
+
+def _ends_page(lines: Sequence[PageLine], end: int) -> bool:
+    return end == len(lines) or lines[end].page != lines[end - 1].page
+
+
+def _table_head(lines: Sequence[PageLine], before: int) -> tuple[str, ...]:
+    """Return the nearest line above that has several columns and no number in any."""
+    for line in reversed(lines[:before]):
+        columns = _COLUMN_GAP.split(line.text.strip())
+        if len(columns) >= _LEAST_COLUMNS and not any(map(str.isdigit, line.text)):
+            return (line.text[:_LONGEST_HEAD_CHARACTERS],)
+    return ()

@@ -67,11 +67,12 @@ class _Read:
 
 @dataclass(frozen=True)
 class _Row:
-    """Hold an invoice line and the printed line it stands on; `exact` says that it was recognised there."""
+    """Hold an invoice line and the printed line it stands on, or between which two it must where it was not found."""
 
     line: int
-    exact: bool
+    latest: int
     item: Mapping[str, Any]
+    exact: bool
 
 
 def _found(parts: Sequence[_Read], *path: str) -> Any:
@@ -103,8 +104,8 @@ def _all_rows(parts: Sequence[_Read], lines: Sequence[PageLine]) -> list[_Row]:
 
 def _joined(before: list[_Row], after: list[_Row], *, first: int, end: int) -> list[_Row]:
     """Put two runs of rows together that share the printed lines from `first` up to `end`."""
-    kept = [row for row in before if row.line < first]
-    left = [row for row in before if row.line >= first]
+    kept = [row for row in before if row.latest < first]
+    left = [row for row in before if row.latest >= first]
     right = [row for row in after if row.line < end]
     new = [row for row in after if row.line >= end]
     partners = _partners(left, right)
@@ -143,9 +144,10 @@ def _rows(one: _Read, lines: Sequence[PageLine]) -> list[_Row]:
     places = _aligned(items, [line.text for line in lines[one.part.start : one.part.end]])
     rows: list[_Row] = []
     at = one.part.start
-    for item, place in zip(items, places, strict=True):
+    for number, (item, place) in enumerate(zip(items, places, strict=True)):
         at = at if place is None else one.part.start + place
-        rows.append(_Row(at, place is not None, item))
+        behind = next((one.part.start + later for later in places[number:] if later is not None), one.part.end - 1)
+        rows.append(_Row(at, behind, item, exact=place is not None))
     return rows
 
 

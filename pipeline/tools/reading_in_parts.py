@@ -58,15 +58,10 @@ class PartsPlan:
 async def read_whole(context: ActionContext) -> JsonObject:
     """Return the extraction of the document in one request."""
     document: Document = context.get("document")
-    answer: JsonObject = await prompt_llm_for_json(
-        context,
-        extraction_schema(),
-        context.get("prompts")["extraction"],
-        prefix=context.get("document_messages"),
-        schema_name=_SCHEMA_NAME,
-        divisible=_plan(context) is not None and _may_be_long(len(document.text), context.completion.max_tokens),
-    )
-    return answer
+    prompt, prefix = context.get("prompts")["extraction"], context.get("document_messages")
+    max_tokens = context.completion.max_tokens
+    divisible = _plan(context) is not None and _may_be_long(len(document.text), max_tokens)
+    return await _extracted(context, prompt, prefix, max_tokens=max_tokens, divisible=divisible)
 
 
 async def read_in_parts(context: ActionContext, refusal: ContextOverflow | AnswerCutOff) -> Merged:
@@ -149,15 +144,10 @@ async def _read(
     context: ActionContext, plan: PartsPlan, lines: Sequence[PageLine], part: Part, *, max_tokens: int
 ) -> Reading:
     prompts = context.get("prompts")
-    answer: JsonObject = await prompt_llm_for_json(
-        context,
-        extraction_schema(),
-        f"{prompts['extraction']}\n\n{prompts.get(PART_PROMPT, '')}".strip(),
-        prefix=plan.messages(text_of(lines, part)),
-        schema_name=_SCHEMA_NAME,
-        max_tokens=max_tokens,
-        divisible=_may_be_long(size_of(lines, part), max_tokens),
-    )
+    prompt = f"{prompts['extraction']}\n\n{prompts.get(PART_PROMPT, '')}".strip()
+    divisible = _may_be_long(size_of(lines, part), max_tokens)
+    prefix = plan.messages(text_of(lines, part))
+    answer = await _extracted(context, prompt, prefix, max_tokens=max_tokens, divisible=divisible)
 
     async def tell(_: Steps) -> JsonObject:
         return {"line_items": len(answer["line_items"])}
@@ -165,3 +155,23 @@ async def _read(
     place = {"pages": pages_of(lines, part), "first_line": part.start + 1, "last_line": part.end}
     await context.steps.run("part", place, tell)
     return Reading(part, answer)
+
+
+async def _extracted(
+    context: ActionContext, prompt: str, prefix: Sequence[JsonObject], *, max_tokens: int, divisible: bool
+) -> JsonObject:
+    schema = extraction_schema()
+    answer: JsonObject = await prompt_llm_for_json(
+        context,
+        schema,
+        prompt,
+        prefix=prefix,
+        schema_name=_SCHEMA_NAME,
+        max_tokens=max_tokens,
+        divisible=divisible,
+    )
+    most = schema["properties"]["line_items"]["maxItems"]
+    if divisible and len(answer["line_items"]) >= most:
+        # The grammar lets no more through: there may be others.
+        raise AnswerCutOff(f"the document has {most} lines or more", hint="raise `most` under [parts]")
+    return answer
