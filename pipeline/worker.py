@@ -39,7 +39,8 @@ from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
 from pipeline.job import Claim, State
 from pipeline.journal import Journal
-from pipeline.llm.pool import HostPool, model_name, session_of
+from pipeline.languages import KnownLanguages, Language
+from pipeline.llm.pool import HostPool, HostSession, place_of, session_of
 from pipeline.llm.protocol import JsonObject, Model
 from pipeline.outbox import JobFolder
 from pipeline.result import Outcome
@@ -59,12 +60,13 @@ class Worker:
         reader: DocumentReader,
         model: Model | HostPool,
         store: InvoiceStore,
+        languages: KnownLanguages | None = None,
     ) -> None:
         self._agents = agents
         self._reader = reader
         self._model = model
         self._store = store
-        self._bad_at_tools: set[str] = set()
+        self._languages = languages
 
     async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome:
         """Return the job's outcome; errors of document, model and session pass through to the engine."""
@@ -122,13 +124,12 @@ class Worker:
             )
             prefix = session_prefix(language, settings, actions, task)
             context = self._context(settings, document, claim, steps, prefix)
+            outline = document_outline(settings, document)
             try:
-                return await agent.run(
-                    task, context=context, steps=steps, shorter_task=document_outline(settings, document)
-                )
+                return await agent.run(task, context=context, steps=steps, shorter_task=outline)
             finally:
-                if isinstance(language, AdaptiveLanguage) and language.told_in_json:
-                    self._bad_at_tools.add(model_name(model))
+                if isinstance(language, AdaptiveLanguage) and language.proved_json:
+                    await self._learn(model, Language.JSON)
 
     async def _language(self, settings: AgentSettings, model: Model, steps: Journal) -> AgentLanguage:
         """Return how to speak with the model; what earlier sessions taught is recorded, for it shapes every prompt."""
@@ -137,15 +138,29 @@ class Worker:
                 return JsonActionLanguage()
             case "tools":
                 return FunctionCallingLanguage()
-        begins = not steps.holds("model")
-        if not steps.holds("language") and not (begins and model_name(model) in self._bad_at_tools):
+        begins = not steps.holds("model") and not steps.holds("language")
+        if not steps.holds("language") and not (begins and await self._is_bad_at_tools(model)):
             return AdaptiveLanguage()
 
         async def tell(_: object) -> JsonObject:
-            return {"language": "json"}
+            return {"language": Language.JSON.value}
 
         await steps.run("language", {}, tell)
         return JsonActionLanguage()
+
+    async def _is_bad_at_tools(self, model: Model) -> bool:
+        if self._languages is None or not isinstance(model, HostSession):
+            return False
+        await model.ready()
+        place = place_of(model)
+        return place is not None and await anyio.to_thread.run_sync(self._languages.of, *place) is Language.JSON
+
+    async def _learn(self, model: Model, language: Language) -> None:
+        place, languages = place_of(model), self._languages
+        if languages is None or place is None:
+            return
+        with anyio.CancelScope(shield=True):  # a moment at most, also where the session was cancelled
+            await anyio.to_thread.run_sync(lambda: languages.learn(*place, language, learned_from="a session"))
 
     def _context(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,7 +70,7 @@ def test_no_line_is_lost_and_no_part_is_too_large(widths: list[list[int]], chara
     parts = all_parts(lines, characters, PartSettings(overlap_lines=overlap))
     assert (parts[0].start, parts[-1].end) == (0, len(lines))
     assert all(size_of(lines, part) <= characters for part in parts)
-    assert all(one.start < other.start <= one.end < other.end for one, other in zip(parts, parts[1:], strict=False))
+    assert all(one.start < other.start <= one.end < other.end for one, other in pairwise(parts))
 
 
 def test_a_line_that_fits_nowhere_ends_the_division() -> None:

@@ -74,7 +74,7 @@ class AdaptiveLanguage:
 
     So it does at once where the server refuses the form of a request, as chat templates do that know no tools. The
     decision is read off the memory and the recorded refusals alone, so that a recorded session decides the same again.
-    `told_in_json` says that it is in force, for whoever remembers it for the next session.
+    `proved_json` says that it is in force and was answered, for whoever remembers it for the next session.
     """
 
     def __init__(self, settings: LanguageSettings | None = None, *, patience: int = 2) -> None:
@@ -82,6 +82,7 @@ class AdaptiveLanguage:
         self._json = JsonActionLanguage(settings)
         self._patience = patience
         self.told_in_json = False
+        self.proved_json = False
 
     def construct_prompt(self, *, goals: Sequence[Goal], memory: Memory, actions: ActionRegistry) -> Prompt:
         """Return the prompt in the language of the moment."""
@@ -91,7 +92,9 @@ class AdaptiveLanguage:
 
     def parse_response(self, reply: ModelReply, *, memory: Memory, actions: ActionRegistry) -> tuple[PlannedCall, ...]:
         """Return the calls of a reply in the language of the moment."""
-        return self._spoken.parse_response(reply, memory=memory, actions=actions)
+        calls = self._spoken.parse_response(reply, memory=memory, actions=actions)
+        self.proved_json = self.proved_json or (self.told_in_json and bool(calls))
+        return calls
 
     def observation(self, call: ToolCall, result: ActionResult) -> MemoryItem:
         """Return what is remembered of an action's result."""

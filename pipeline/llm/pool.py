@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import anyio
 import structlog
@@ -82,6 +82,12 @@ class HostPool:
         else:
             await self._one_open()
 
+    async def ready_for(self, session: HostSession) -> None:
+        """Return as soon as the session has a host that takes calls."""
+        await self.ready()
+        if not session.host.takes_calls:
+            self._move(session)
+
     async def attend(self) -> None:
         """Look at hosts that are lost, for as long as this runs; a single one is looked at by those who wait for it."""
         if len(self._hosts) < 2:
@@ -149,6 +155,10 @@ class HostSession:
         self.host = pool.least_loaded()
         self.begun = False
 
+    async def ready(self) -> None:
+        """Return as soon as the session's model takes calls; only then its name is known for sure."""
+        await self._pool.ready_for(self)
+
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Return the reply, however long all hosts are away."""
         reply = await self._pool.ask(self, request)
@@ -166,9 +176,18 @@ async def session_of(model: Model | HostPool) -> AsyncIterator[Model]:
         yield model
 
 
-def model_name(model: Model) -> str:
-    """Return the name of the model a session speaks with, empty where it is not known."""
-    return model.host.state.model if isinstance(model, HostSession) else ""
+class ModelPlace(NamedTuple):
+    """Name a model and the host it is on."""
+
+    address: str
+    model: str
+
+
+def place_of(model: Model) -> ModelPlace | None:
+    """Return which model a session speaks with, None where it is none of a host."""
+    if not isinstance(model, HostSession):
+        return None
+    return ModelPlace(model.host.state.address, model.host.state.model)
 
 
 async def _until_open(host: HostedModel, race: anyio.CancelScope) -> None:
