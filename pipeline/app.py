@@ -173,7 +173,12 @@ async def open_app(
                 folders.outbox,
                 engine,
                 intake=Intake(
-                    folders.inbox, folders.outbox, engine, settings=settings.intake, agents=folders.extensions
+                    folders.inbox,
+                    folders.outbox,
+                    engine,
+                    settings=settings.intake,
+                    agents=folders.extensions,
+                    hosts=model,
                 ),
                 settings=settings.intake,
                 grace_seconds=settings.daemon.grace_seconds,

@@ -14,6 +14,7 @@ from pipeline.errors import (
     ConfigError,
     ContextOverflow,
     HostFault,
+    HostRefuses,
     ModelError,
     ModelSetupFault,
     OutputFault,
@@ -245,10 +246,23 @@ async def test_a_one_shot_command_is_told_of_a_refusal_at_once() -> None:
     server = FakeServer(looks=[NO_KEY])
     host = hosted(server, max_wait_seconds=60, probe_interval_seconds=30)
     for _ in range(2):
-        with pytest.raises(ModelSetupFault, match="API token is required") as caught:
+        with pytest.raises(HostRefuses, match="API token is required") as caught:
             await host.complete(request())
         assert caught.value.hint == "set api_key"
     assert server.looked == 1
+
+
+@pytest.mark.parametrize(
+    ("look", "status"), [(NO_KEY, HostStatus.REFUSED), (AWAY, HostStatus.DOWN), (HERE, HostStatus.UNKNOWN)]
+)
+async def test_a_glance_finds_what_no_call_could_pass(look: HostFacts, status: HostStatus) -> None:
+    """Before the first call a refusal or absence is seen without sending anything; what is well stays to be proved."""
+    server = FakeServer(looks=[look])
+    host = hosted(server)
+    await host.glance()
+    await host.glance()
+    assert host.state.status is status
+    assert (server.looked <= 2, server.asked, server.warmed_up) == (True, 0, 0)
 
 
 async def test_a_one_shot_command_waits_only_so_long() -> None:

@@ -112,7 +112,7 @@ def _host_line(host: dict[str, Any], status: Status) -> str:
     model = host["model"] or "no model loaded"
     line = f"{host['address']}: {model}" if host["reachable"] else f"{host['address']}: away: {host['error']}"
     if seen.get("status") in ("down", "refused"):
-        line += f"; the daemon waits since {seen['since']}: {seen['reason']}"
+        line += f"; the daemon waits since {seen['since']}: {seen['reason']}; to do: {seen.get('hint', '')}"
     return escape(line)
 
 

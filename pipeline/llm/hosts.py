@@ -22,7 +22,7 @@ import anyio
 import structlog
 from pydantic import BaseModel, Field, SecretStr
 
-from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault
+from pipeline.errors import ContextOverflow, HostFault, HostRefuses, ModelError, ModelSetupFault, OutputFault
 from pipeline.llm.address import api_base
 from pipeline.llm.admission import Capacity, Gate, Place, TokenEstimate
 from pipeline.llm.discovery import HostFacts, ModelFacts, probe
@@ -195,7 +195,7 @@ class HostedModel:
     async def ready(self) -> None:
         """Return as soon as the host takes calls; look at it until it does.
 
-        With `max_wait_seconds` set, raise `HostFault` when the wait is over, and `ModelSetupFault` at once when the
+        With `max_wait_seconds` set, raise `HostFault` when the wait is over, and `HostRefuses` at once when the
         host refuses us: somebody sits there who can mend it.
         """
         if self._open:
@@ -221,6 +221,18 @@ class HostedModel:
         """Raise what is known of a host that does not take calls."""
         reason = self._state.reason or f"the model server at {self._state.address} was not found yet"
         raise HostFault(reason, hint=self._state.hint)
+
+    async def glance(self) -> None:
+        """See whether the host lists its model, before anybody needs it; the first call looks closer."""
+        async with self._door:
+            if self._state.status is not HostStatus.UNKNOWN:
+                return
+            try:
+                await self._find_model()
+            except HostFault as fault:
+                await self._lose(HostStatus.DOWN, fault)
+            except ModelSetupFault as fault:
+                await self._lose(HostStatus.REFUSED, fault)
 
     async def until_open(self) -> None:
         """Wait for somebody else to find the host well."""
@@ -293,7 +305,7 @@ class HostedModel:
         if self._settings.max_wait_seconds is None or self._next_check_at <= anyio.current_time():
             return
         if self._state.status is HostStatus.REFUSED:
-            raise ModelSetupFault(self._state.reason, hint=self._state.hint)
+            raise HostRefuses(self._state.reason, hint=self._state.hint)
         if self._next_check_at > wait_until:
             raise HostFault(self._state.reason, hint=self._state.hint)
 

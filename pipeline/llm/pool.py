@@ -16,7 +16,15 @@ from anyio.lowlevel import checkpoint
 from pydantic import BaseModel, Field, SecretStr
 
 from pipeline.errors import HostFault
-from pipeline.llm.hosts import HostedModel, HostSettings, HostState, Observer, host_from, refuse_after_losses
+from pipeline.llm.hosts import (
+    HostedModel,
+    HostSettings,
+    HostState,
+    HostStatus,
+    Observer,
+    host_from,
+    refuse_after_losses,
+)
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
 
 log = structlog.get_logger()
@@ -64,6 +72,19 @@ class HostPool:
     def states(self) -> tuple[HostState, ...]:
         """Return a snapshot of every host."""
         return tuple(host.state for host in self._hosts)
+
+    @property
+    def absence(self) -> HostState | None:
+        """Return what is known of the first host while all are away or refuse us, None while one may take calls."""
+        states = self.states
+        lost = all(state.status in (HostStatus.DOWN, HostStatus.REFUSED) for state in states)
+        return states[0] if lost else None
+
+    async def glance(self) -> None:
+        """Have a first look at every host."""
+        async with anyio.create_task_group() as tasks:
+            for host in self._hosts:
+                tasks.start_soon(host.glance)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[HostSession]:
