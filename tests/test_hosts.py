@@ -313,6 +313,30 @@ async def test_another_model_after_an_outage_gets_a_new_connection() -> None:
     assert [entry["event"] for entry in logs][-1] == "model.substituted"
 
 
+OTHER = ModelFacts("other", loaded=True)
+
+
+async def test_an_answer_from_another_model_than_asked_for_is_not_taken() -> None:
+    """The model that was asked for is loaded again by the host's check, and asked again; that is bounded."""
+    both = replace(HERE, models=(SMALL, OTHER))
+    server = FakeServer(looks=[both], outcomes=[replace(FINE, model="other"), FINE])
+    assert (await hosted(server, model="small").complete(request())).model == "small"
+    assert (server.asked, server.warmed_up) == (2, 2)
+
+    stubborn = FakeServer(looks=[both], outcomes=[replace(FINE, model="other")])
+    with pytest.raises(OutputFault, match="other answered at .* where small was asked for"):
+        await hosted(stubborn, model="small", fault_retries=2).complete(request())
+    assert stubborn.asked == 3
+
+
+@pytest.mark.parametrize(("asked", "answered"), [("", "other"), ("small", "small-v2.gguf"), ("small", "")])
+async def test_another_name_is_no_other_model(asked: str, answered: str) -> None:
+    """Where any model will do, or the name is that of no other model of the server, the answer is taken."""
+    server = FakeServer(looks=[replace(HERE, models=(SMALL, OTHER))], outcomes=[replace(FINE, model=answered)])
+    await hosted(server, model=asked).complete(request())
+    assert server.asked == 1
+
+
 async def test_a_model_that_was_unloaded_is_asked_for_again() -> None:
     """When nothing is loaded any more, the model used before is named, so that the server loads it."""
     unloaded = (replace(SMALL, loaded=False), ModelFacts("large", loaded=False))

@@ -206,6 +206,9 @@ class Agent:
             session.ending = _Ending(StopReason.NO_TOOL_CALL, reply.text, None)
             return
         session.reminders += 1
+        if reply.is_silent and session.reminders > 1:
+            # Some servers answer a prompt that they had no room for with nothing.
+            session.shorten()
         session.remember(self._language.reminder(reply, actions=self._actions))
 
 

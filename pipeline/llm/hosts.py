@@ -178,6 +178,7 @@ class HostedModel:
         self._next_check_at = -math.inf
         self._passed_at = -math.inf
         self._substitute = ""
+        self._others: tuple[ModelFacts, ...] = ()
         self._state = HostState(_address(settings), HostStatus.UNKNOWN, since=datetime.now(UTC))
 
     @property
@@ -342,7 +343,9 @@ class HostedModel:
         if not self._settings.model and self._connected_to is not None and facts.pick("") is None:
             # Unloaded after a while of rest: the server loads what it had when it is asked for it by name.
             return _chosen(facts, self._connected_to.key or self._connected_to.name)
-        return _chosen(facts, self._settings.model)
+        chosen = _chosen(facts, self._settings.model)
+        self._others = tuple(model for model in facts.models if not _same_name(model.name, chosen))
+        return chosen
 
     async def _warm_up(self, model: ModelFacts) -> None:
         if self._connection is None or self._connected_to is None or not _same_model(self._connected_to, model):
@@ -450,10 +453,17 @@ class HostedModel:
             self._state, calls=self._state.calls + 1, usage=self._state.usage + reply.usage
         )
         asked = self._connected_to
-        known = asked is None or not reply.model or _same_name(reply.model, asked)
-        if not known and reply.model != self._substitute:
+        if asked is None or not reply.model or _same_name(reply.model, asked):
+            return
+        if reply.model != self._substitute:
             self._substitute = reply.model
             log.warning("model.substituted", address=self._state.address, asked=self._state.model, answered=reply.model)
+        if self._settings.model and any(_same_name(reply.model, other) for other in self._others):
+            # Not another name of the same model, but another model that the server has: the one asked for was evicted.
+            raise HostFault(
+                f"{reply.model} answered at {self._state.address}, where {asked.name} was asked for",
+                hint=f"keep {asked.name} loaded (`lms load`), and use no other model on this server",
+            )
 
     def _give_up_after(self, strikes: int, fault: ModelError) -> None:
         log.warning("call.failed", address=self._state.address, reason=fault.message, time=strikes)
@@ -522,8 +532,7 @@ def _chosen(facts: HostFacts, asked: str) -> ModelFacts:
 
 def _is_silent_overflow(reply: ModelReply, context_tokens: int | None) -> bool:
     """Recognise a prompt that was cut to nothing: success, no word in it, and the context all but full."""
-    silent = not (reply.text or reply.tool_calls or reply.reasoning)
-    return silent and context_tokens is not None and reply.usage.prompt_tokens >= 0.9 * context_tokens
+    return reply.is_silent and context_tokens is not None and reply.usage.prompt_tokens >= 0.9 * context_tokens
 
 
 def _is_too_large(overflow: ContextOverflow, request: ModelRequest) -> bool:
