@@ -128,8 +128,8 @@ class Worker:
             try:
                 return await agent.run(task, context=context, steps=steps, shorter_task=outline)
             finally:
-                if isinstance(language, AdaptiveLanguage) and language.proved_json:
-                    await self._learn(model, Language.JSON)
+                if isinstance(language, AdaptiveLanguage) and language.proved:
+                    await self._learn(model, Language(language.proved))
 
     async def _language(self, settings: AgentSettings, model: Model, steps: Journal) -> AgentLanguage:
         """Return how to speak with the model; what earlier sessions taught is recorded, for it shapes every prompt."""
@@ -146,7 +146,7 @@ class Worker:
             return {"language": Language.JSON.value}
 
         await steps.run("language", {}, tell)
-        return JsonActionLanguage()
+        return AdaptiveLanguage(begins_in_json=True)
 
     async def _is_bad_at_tools(self, model: Model) -> bool:
         if self._languages is None or not isinstance(model, HostSession):

@@ -324,7 +324,7 @@ async def test_an_answer_from_another_model_than_asked_for_is_not_taken() -> Non
     assert (server.asked, server.warmed_up) == (2, 2)
 
     stubborn = FakeServer(looks=[both], outcomes=[replace(FINE, model="other")])
-    with pytest.raises(OutputFault, match="other answered at .* where small was asked for"):
+    with pytest.raises(OutputFault, match="where small was asked for"):
         await hosted(stubborn, model="small", fault_retries=2).complete(request())
     assert stubborn.asked == 3
 

@@ -35,13 +35,13 @@ _COLUMNS = f"{'Description':44}{'Quantity':>10}{'Unit price':>14}{'Total':>14}\n
 
 
 def price_of(number: int) -> Decimal:
-    """Return a price; every fourth row is the same as the one before it."""
-    number -= number % 4 == 3
+    """Return a price; every fiftieth row is the same as the one before it."""
+    number -= number % 50 == 49
     return Decimal(100 + 7 * number) / 100
 
 
 def row(number: int) -> str:
-    same = number - (number % 4 == 3)
+    same = number - (number % 50 == 49)
     price = price_of(number)
     name = f"Shackle type {same:04d} stainless, bolt and ring"
     return f"{name:44}{2:>10}{price:>14.2f}{2 * price:>14.2f}\n"
