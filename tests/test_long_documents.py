@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.app import App, open_app
+from pipeline.cli.look import show_job
 from pipeline.config import Settings
 from pipeline.invoice.model import loads
 from pipeline.llm.standin import Fault, StandInServer, StandInSettings
@@ -84,8 +85,8 @@ def dropped(tmp_path: Path, text: str, name: str = "long.txt") -> Path:
     [
         {},
         {"tells_context": False},
-        {"tells_context": False, "overflow": Fault.OVERFLOW_SIZE_EXCEEDED},
-        {"tells_context": False, "overflow": Fault.OVERFLOW_SILENT},
+        pytest.param({"tells_context": False, "overflow": Fault.OVERFLOW_SIZE_EXCEEDED}, marks=pytest.mark.slow),
+        pytest.param({"tells_context": False, "overflow": Fault.OVERFLOW_SILENT}, marks=pytest.mark.slow),
         {"tool_template": False, "strict_roles": True},
     ],
     ids=["told", "told by the refusal", "not told", "answered with nothing", "no tools"],
@@ -130,8 +131,10 @@ async def test_an_answer_that_is_too_long_is_asked_for_in_parts(tmp_path: Path, 
     assert sizes[:2] == [4096, 8192]
 
 
-async def test_the_session_of_a_long_document_sees_only_its_ends(tmp_path: Path, settings: Settings) -> None:
-    """The loop is told of pages and size, and no request that was answered holds the document as a whole."""
+async def test_the_session_of_a_long_document_sees_only_its_ends(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The loop is told of pages and size, no answered request holds the whole document, and `show` tells of it."""
     async with StandInServer(StandInSettings(context_tokens=5120)) as server, working(settings, server) as app:
         await app.service.run([(dropped(tmp_path, long_invoice()), "invoice")])
         (job,) = app.folders.outbox.all_jobs()
@@ -145,6 +148,10 @@ async def test_the_session_of_a_long_document_sees_only_its_ends(tmp_path: Path,
     parts = [one["request"]["pages"] for one in events if one.get("step", "").startswith("action-1/part-")]
     assert parts[0].startswith("page")
     assert parts[-1].endswith("12")
+    show_job(settings, job.name, as_json=False)
+    story = " ".join(capsys.readouterr().out.split())
+    assert "request refused: the request has at least" in story
+    assert f"read {parts[0]} by themselves: " in story
 
 
 @pytest.mark.parametrize("context_tokens", [512, 1024])
@@ -186,6 +193,7 @@ async def test_victims_of_an_overflow_are_done_and_its_culprit_is_split(tmp_path
     assert len(result_of(settings, "long.txt")["invoice"]["line_items"]) == 300
 
 
+@pytest.mark.slow
 async def test_a_culprit_that_cannot_be_split_fails_alone(tmp_path: Path, settings: Settings) -> None:
     """An agent that must see its document as a whole fails with a hint; the jobs beside it are done."""
     host = StandInSettings(context_tokens=8192, shared_context=True, delay_seconds=0.05, tells_context=False)

@@ -14,7 +14,7 @@ from pipeline.cli.tables import coloured, compact, facts_table, money, print_jso
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.export import as_csv, as_json, since_day
-from pipeline.job import STEP_EVENTS
+from pipeline.job import REFUSED_EVENT, STEP_EVENTS
 from pipeline.llm.hosts import HostSettings, look_at
 from pipeline.outbox import JobFolder
 from pipeline.status import Status, look
@@ -173,6 +173,10 @@ def _story_line(one: Event) -> str:
             return f"finished: {one['status']}"
         case name if name in STEP_EVENTS.values():
             return _step_line(name, one)
+        case name if name == REFUSED_EVENT and "output" in one:
+            return f"request refused: {compact(one['output']['refused']['message'])}"
+        case _ if "/part-" in one.get("step", "") and "output" in one:
+            return f"read {one['request']['pages']} by themselves: {one['output']['line_items']} lines"
     return ""
 
 
