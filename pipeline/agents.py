@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pipeline.agent import CompletionSettings, Goal, SessionLimits
+from pipeline.document.parts import PartSettings
 from pipeline.errors import ConfigError
 from pipeline.invoice.asking import Asked, FurtherField
 from pipeline.invoice.own_fields import MOST_OWN_FIELDS, OwnField
@@ -61,6 +62,7 @@ class AgentSettings(BaseModel, frozen=True, extra="forbid"):
     model: AnswerSettings = AnswerSettings()
     prompts: dict[str, str] = Field(default_factory=dict)
     files: FileSettings = FileSettings()
+    parts: PartSettings = PartSettings()
     extraction: ExtractionSettings = ExtractionSettings()
     fields: tuple[OwnField, ...] = Field((), max_length=MOST_OWN_FIELDS, description="fields of your own")
 

@@ -26,6 +26,7 @@ from pipeline.invoice.model import Invoice, Kind
 from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.job import State
+from pipeline.languages import KnownLanguages
 from pipeline.llm.hosts import HostState
 from pipeline.llm.lm_studio import load_library
 from pipeline.llm.pool import HostPool, pool_from
@@ -48,6 +49,7 @@ class Folders:
     store: InvoiceStore
     agents: Mapping[str, AgentSettings]
     disk: Disk
+    languages: KnownLanguages
 
     @property
     def extensions(self) -> dict[str, tuple[str, ...]]:
@@ -116,7 +118,7 @@ def _folders(inbox: Path, root: Path, agents: Mapping[str, AgentSettings], disk:
         raise ConfigError(f"[folders] {root} cannot be written: {error.strerror}", hint="check its rights") from error
     if is_new:
         _store_again(outbox, store)
-    return Folders(inbox, outbox, index, store, agents, disk)
+    return Folders(inbox, outbox, index, store, agents, disk, KnownLanguages(database))
 
 
 def _store_again(outbox: Outbox, store: InvoiceStore) -> None:
@@ -165,7 +167,13 @@ async def open_app(
             llm = llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds})
         model = pool_from(llm, on_change=_teller(note))
         async with DocumentReader(settings.reading, settings.scan) as reader:
-            worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
+            worker = Worker(
+                agents=folders.agents,
+                reader=reader,
+                model=model,
+                store=folders.store,
+                languages=folders.languages,
+            )
             body = CorrectedBody(worker, folders.store, folders.disk, reader, own_fields=folders.own_fields)
             engine = new_engine(settings, folders, body, observer=observer, one_shot=one_shot)
             service = Service(
@@ -173,7 +181,12 @@ async def open_app(
                 folders.outbox,
                 engine,
                 intake=Intake(
-                    folders.inbox, folders.outbox, engine, settings=settings.intake, agents=folders.extensions
+                    folders.inbox,
+                    folders.outbox,
+                    engine,
+                    settings=settings.intake,
+                    agents=folders.extensions,
+                    hosts=model,
                 ),
                 settings=settings.intake,
                 grace_seconds=settings.daemon.grace_seconds,

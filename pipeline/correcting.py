@@ -43,7 +43,7 @@ from pipeline.journal import Journal
 from pipeline.outbox import JobFolder, Outbox
 from pipeline.requests import Requests
 from pipeline.result import Outcome
-from pipeline.tools.invoices import CORRECTIONS, EXTRACTION
+from pipeline.tools.invoices import CORRECTIONS, EXTRACTION, OF_PARTS
 from pipeline.worker import verified_outcome
 
 log = structlog.get_logger()
@@ -257,7 +257,10 @@ def _verified(basis: _Basis, values: Sequence[PersonsValue]) -> tuple[Verified, 
     if found.verified is not None:
         return found.verified, ()
     raw = apply_corrections(said[EXTRACTION], said.get(CORRECTIONS, {}), own_fields=own)
-    return verify(raw, document, own_fields=own, by_person=values), found.findings
+    settled = {one.field for one in values}
+    of_parts = (Finding.model_validate(one) for one in said.get(OF_PARTS, ()))
+    open_parts = [one for one in of_parts if one.field not in settled]
+    return verify(raw, document, own_fields=own, by_person=values), (*found.findings, *open_parts)
 
 
 def _as_said(result: Mapping[str, Any]) -> dict[str, Any]:

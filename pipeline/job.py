@@ -98,6 +98,8 @@ class JobRecord:
 
 
 STEP_EVENTS = {"document": "document.read", "model": "model.replied", "action": "action.executed"}
+# A model step that was refused: it is on record like a reply, but was no call that anybody paid for.
+REFUSED_EVENT = "request.refused"
 DOCUMENT_STEP = "document-1"
 NOTE_EVENTS = frozenset({"memory.added"})
 

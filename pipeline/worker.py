@@ -29,7 +29,7 @@ from pipeline.agent import (
 from pipeline.agent.messages import merge_same_role, user_message
 from pipeline.agents import AgentSettings
 from pipeline.document.model import Document
-from pipeline.document.quoting import quoted_document
+from pipeline.document.quoting import quoted_document, quoted_outline, quoted_text
 from pipeline.document.reader import DocumentReader
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.scan.presence import INSTALL_HINT
@@ -44,12 +44,14 @@ from pipeline.invoice.unverified import only_seen
 from pipeline.invoice.verify import Verified
 from pipeline.job import Claim, State
 from pipeline.journal import Journal
-from pipeline.llm.pool import HostPool, model_name, sees_pictures, session_of
+from pipeline.languages import KnownLanguages, Language
+from pipeline.llm.pool import HostPool, HostSession, place_of, sees_pictures, session_of
 from pipeline.llm.protocol import JsonObject, Model
 from pipeline.llm.seeing import Draw, SeeingModel, picture_part
 from pipeline.outbox import JobFolder
 from pipeline.result import Outcome
 from pipeline.tools import experts, invoices, terminate  # noqa: F401 - importing registers the tools
+from pipeline.tools.reading_in_parts import OUTLINE_PROMPT, PartsPlan
 
 
 class Worker:
@@ -62,12 +64,13 @@ class Worker:
         reader: DocumentReader,
         model: Model | HostPool,
         store: InvoiceStore,
+        languages: KnownLanguages | None = None,
     ) -> None:
         self._agents = agents
         self._reader = reader
         self._model = model
         self._store = store
-        self._bad_at_tools: set[str] = set()
+        self._languages = languages
 
     async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome:
         """Return the job's outcome; errors of document, model and session pass through to the engine."""
@@ -135,11 +138,12 @@ class Worker:
             if seeing:
                 prefix = with_pictures(prefix, document)
             context = self._context(settings, document, claim, steps, prefix)
+            outline = document_outline(settings, document)
             try:
-                return await agent.run(task, context=context, steps=steps)
+                return await agent.run(task, context=context, steps=steps, shorter_task=outline)
             finally:
-                if isinstance(language, AdaptiveLanguage) and language.told_in_json:
-                    self._bad_at_tools.add(model_name(model))
+                if isinstance(language, AdaptiveLanguage) and language.proved:
+                    await self._learn(model, Language(language.proved))
 
     async def _sees(self, document: Document, model: Model, steps: Journal) -> bool:
         """Say whether the model is shown pages; recorded, for it shapes the prompt. Fails what nobody can read."""
@@ -174,15 +178,29 @@ class Worker:
                 return JsonActionLanguage()
             case "tools":
                 return FunctionCallingLanguage()
-        begins = not steps.holds("model")
-        if not steps.holds("language") and not (begins and model_name(model) in self._bad_at_tools):
+        begins = not steps.holds("model") and not steps.holds("language")
+        if not steps.holds("language") and not (begins and await self._is_bad_at_tools(model)):
             return AdaptiveLanguage()
 
         async def tell(_: object) -> JsonObject:
-            return {"language": "json"}
+            return {"language": Language.JSON.value}
 
         await steps.run("language", {}, tell)
-        return JsonActionLanguage()
+        return AdaptiveLanguage(begins_in_json=True)
+
+    async def _is_bad_at_tools(self, model: Model) -> bool:
+        if self._languages is None or not isinstance(model, HostSession):
+            return False
+        await model.ready()
+        place = place_of(model)
+        return place is not None and await anyio.to_thread.run_sync(self._languages.of, *place) is Language.JSON
+
+    async def _learn(self, model: Model, language: Language) -> None:
+        place, languages = place_of(model), self._languages
+        if languages is None or place is None:
+            return
+        with anyio.CancelScope(shield=True):  # a moment at most, also where the session was cancelled
+            await anyio.to_thread.run_sync(lambda: languages.learn(*place, language, learned_from="a session"))
 
     def _context(
         self,
@@ -197,6 +215,7 @@ class Worker:
             properties={
                 "document": document,
                 "document_messages": prefix,
+                "parts": _parts_plan(settings, document, prefix),
                 "prompts": settings.prompts,
                 "asked": settings.asked(),
                 "store": self._store,
@@ -217,7 +236,24 @@ def session_prefix(
 
 def document_task(agent: AgentSettings, document: Document) -> str:
     """Return the session's first message: the task, and the document as data."""
-    return f"{agent.task.strip()}\n\n{quoted_document(document)}"
+    return _task_with(agent, quoted_document(document))
+
+
+def document_outline(agent: AgentSettings, document: Document) -> str:
+    """Return the first message where the document does not fit: its beginning and end, and how it is read all the same.
+
+    It is empty for agents that have no words for it: these have to see the document as a whole.
+    """
+    words = agent.prompts.get(OUTLINE_PROMPT, "")
+    if not words:
+        return ""
+    of = len(document.pages)
+    size = f"The document has {of} page{'s' if of > 1 else ''} and {len(document.text)} characters."
+    return f"{_task_with(agent, quoted_outline(document))}\n\n{size} {words}"
+
+
+def _task_with(agent: AgentSettings, quoted: str) -> str:
+    return f"{agent.task.strip()}\n\n{quoted}"
 
 
 def with_pictures(prefix: tuple[JsonObject, ...], document: Document) -> tuple[JsonObject, ...]:
@@ -233,6 +269,17 @@ def answer_outcome(ended: SessionOutcome, document: Document) -> Outcome:
         raise OutputFault("the session ended without an answer", hint="try a larger model")
     status = State.DONE if is_whole(document) else State.REVIEW
     return Outcome(status, kind=Kind.OTHER.value, answer=str(ended.result), findings=_notices(document))
+
+
+def _parts_plan(settings: AgentSettings, document: Document, prefix: tuple[JsonObject, ...]) -> PartsPlan | None:
+    """Say how the document is shown in parts; pictures of pages are not."""
+    if any(page.picture for page in document.pages):
+        return None
+
+    def messages(text: str) -> tuple[JsonObject, ...]:
+        return (*prefix[:-1], user_message(_task_with(settings, quoted_text(document, text))))
+
+    return PartsPlan(messages, settings.parts)
 
 
 def split_outcome(split: Split, document: Document) -> Outcome:

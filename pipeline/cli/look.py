@@ -11,7 +11,7 @@ from pipeline.cli.tables import coloured, compact, facts_table, print_json, scre
 from pipeline.cli.values import print_corrections, print_values
 from pipeline.config import Settings
 from pipeline.corrections import CorrectionsFile
-from pipeline.job import STEP_EVENTS
+from pipeline.job import REFUSED_EVENT, STEP_EVENTS
 from pipeline.llm.hosts import HostSettings, look_at
 from pipeline.outbox import JobFolder
 from pipeline.status import Status, look
@@ -97,7 +97,7 @@ def _host_line(host: dict[str, Any], status: Status) -> str:
     model = host["model"] or "no model loaded"
     line = f"{host['address']}: {model}" if host["reachable"] else f"{host['address']}: away: {host['error']}"
     if seen.get("status") in ("down", "refused"):
-        line += f"; the daemon waits since {seen['since']}: {seen['reason']}"
+        line += f"; the daemon waits since {seen['since']}: {seen['reason']}; to do: {seen.get('hint', '')}"
     return escape(line)
 
 
@@ -156,6 +156,10 @@ def _story_line(one: Event) -> str:
             return f"finished: {one['status']}"
         case name if name in STEP_EVENTS.values():
             return _step_line(name, one)
+        case name if name == REFUSED_EVENT and "output" in one:
+            return f"request refused: {compact(one['output']['refused']['message'])}"
+        case _ if "/part-" in one.get("step", "") and "output" in one:
+            return f"read {one['request']['pages']} by themselves: {one['output']['line_items']} lines"
     return ""
 
 

@@ -18,11 +18,23 @@ def quoted_document(document: Document) -> str:
     The mark is made of the content's digest, which no text can contain of itself; it is the same in every call and in
     every replay.
     """
+    pages = "\n".join(_page(page, of=_last(document)) for page in document.pages)
+    return quoted_text(document, pages)
+
+
+def quoted_outline(document: Document) -> str:
+    """Return the beginning and the end of a long document between marks."""
+    first, last, of = document.pages[0], document.pages[-1], _last(document)
+    beginning = without_signs(first.text[:_OUTLINE_CHARACTERS])
+    end = without_signs(last.text[-_OUTLINE_CHARACTERS:])
+    text = f"[page {first.number} of {of}, its beginning]\n{beginning}\n[…]\n[page {of} of {of}, its end]\n{end}"
+    return quoted_text(document, text)
+
+
+def quoted_text(document: Document, text: str) -> str:
+    """Return a part of a document's text between its marks; the text itself is without signs already."""
     mark = document.sha256[:16]
-    # One of several invoices in a file has some of its pages, with their numbers.
-    last = max((page.number for page in document.pages), default=0)
-    pages = "\n".join(_page(page, of=last) for page in document.pages)
-    return f'<document mark="{mark}">\n{pages}\n</document mark="{mark}">'
+    return f'<document mark="{mark}">\n{text}\n</document mark="{mark}">'
 
 
 def without_signs(text: str) -> str:
@@ -30,6 +42,8 @@ def without_signs(text: str) -> str:
     return _SIGN.sub(lambda found: found.group().translate(_OTHER_BRACKETS), text)
 
 
+# What a model sees of the first and of the last page of a document that does not fit.
+_OUTLINE_CHARACTERS = 1200
 _OTHER_BRACKETS = str.maketrans({"<": "‹", ">": "›", "[": "⟦", "]": "⟧"})
 _TAGS = (
     "bos|eos|pad|unk|s|think|thinking|start_of_turn|end_of_turn|start_of_role|end_of_role|end_of_text|end_of_utterance"
@@ -47,6 +61,11 @@ _SIGN = re.compile(
     r"|<</?SYS>>",
     re.IGNORECASE,
 )
+
+
+def _last(document: Document) -> int:
+    # One of several invoices in a file has some of its pages, with their numbers.
+    return max((page.number for page in document.pages), default=0)
 
 
 def _page(page: Page, *, of: int) -> str:

@@ -14,7 +14,7 @@ import structlog
 
 from pipeline.disk import storage_fault
 from pipeline.engine.storage import Storage
-from pipeline.errors import HostFault, PipelineError, StorageFault
+from pipeline.errors import HostFault, HostRefuses, PipelineError, StorageFault
 from pipeline.job import Claim, JobRecord, State, part_of, seconds_between
 from pipeline.journal import Journal, into, open_journal
 from pipeline.outbox import JobFolder, Outbox, stale
@@ -76,10 +76,11 @@ class FileEngine:
         self._ends_without_host = ends_without_host
         self._ready = ready
         self._readying = anyio.Lock()
-        self.host_lost: HostFault | StorageFault | None = None
+        self.host_lost: HostFault | HostRefuses | StorageFault | None = None
         self.storage = Storage()
         self._started: dict[str, int] = {}
         self._owned: set[str] = set()
+        self._concurrency = concurrency
         self._room = anyio.Semaphore(concurrency, max_value=concurrency)
         self._stop = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -115,6 +116,11 @@ class FileEngine:
             return
         self._own(job)
         self._tasks.start_soon(self._run, job, name=job.name)
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether any place is taken: by an attempt that runs, not by a job that pauses between two of them."""
+        return self._room.value < self._concurrency
 
     async def drained(self) -> None:
         """Wait until no submitted job is unfinished."""
@@ -236,7 +242,7 @@ class FileEngine:
         if isinstance(decision, GiveUp):
             await self._finish(job, journal, claim, outcome_of_failure(described))
             return None
-        if isinstance(error, HostFault) and self._ends_without_host:
+        if isinstance(error, HostFault | HostRefuses) and self._ends_without_host:
             self.host_lost = error
             self.stop()
         delay = decision.delay_seconds

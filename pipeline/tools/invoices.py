@@ -7,22 +7,28 @@ so that it is recorded with each action and found again after a restart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import anyio.to_thread
 from pydantic import BaseModel, Field
 
-from pipeline.agent import ActionContext, ToolError, prompt_llm_for_json, register_tool
+from pipeline.agent import ActionContext, ToolError, register_tool
 from pipeline.document.model import Document
+from pipeline.errors import AnswerCutOff, ContextOverflow
 from pipeline.invoice.asking import Asked
+from pipeline.invoice.checks import sort_findings
 from pipeline.invoice.keeping import keep, kept_findings
-from pipeline.invoice.model import Invoice, Kind, Severity
+from pipeline.invoice.model import Finding, Invoice, Kind, Severity
 from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.verify import Verified, apply_corrections, verify
 from pipeline.llm.protocol import JsonObject, digest
+from pipeline.tools.reading_in_parts import read_in_parts, read_whole
 
 EXTRACTION, CORRECTIONS, REFUSED, STORED = "extraction", "corrections", "refused", "stored"
+# What the parts of a long document do not agree on, and that it was read in parts.
+OF_PARTS = "of_parts"
 _MAX_SHOWN_FINDINGS = 12
 _MAX_CORRECTIONS = 20
 _HEADER_FIELDS = ("invoice_number", "date", "due_date", "currency", "total_amount", "net_amount", "tax_amount")
@@ -40,17 +46,17 @@ class Correction(BaseModel, frozen=True, extra="forbid"):
 @register_tool(tags=["invoice", "extraction"])
 async def extract_invoice_data(context: ActionContext) -> JsonObject:
     """Read the invoice data out of the session's document and check it. Takes no arguments."""
-    asked: Asked = context.get("asked", Asked())
-    raw = await prompt_llm_for_json(
-        context,
-        asked.schema(),
-        asked.prompt(context.get("prompts")["extraction"]),
-        prefix=context.get("document_messages"),
-        schema_name="invoice",
-    )
+    of_parts: tuple[Finding, ...] = ()
+    try:
+        raw = await read_whole(context)
+    except (ContextOverflow, AnswerCutOff) as refusal:
+        raw, of_parts = await read_in_parts(context, refusal)
     state = context.get("state")
     state[EXTRACTION] = _plain(raw)
-    state.pop(CORRECTIONS, None)
+    for outdated in (CORRECTIONS, OF_PARTS):
+        state.pop(outdated, None)
+    if of_parts:
+        state[OF_PARTS] = [finding.to_json() for finding in of_parts]
     return _shown(await _checked_apart(context))
 
 
@@ -81,12 +87,16 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
 def checked(state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()) -> Verified:
     """Return the last extraction with its corrections, held against the document."""
     corrections = state.get(CORRECTIONS, {})
+    of_parts = state.get(OF_PARTS, [])
     own = [field.model_dump() for field in own_fields]
-    key = f"{document.sha256} {digest([state[EXTRACTION], corrections, own])}"
+    key = f"{document.sha256} {digest([state[EXTRACTION], corrections, own, of_parts])}"
     verified = _verified.get(key)
     if verified is None:
-        raw = apply_corrections(state[EXTRACTION], corrections, own_fields=own_fields)
-        verified = _verified[key] = verify(raw, document, own_fields=own_fields)
+        verified = verify(
+            apply_corrections(state[EXTRACTION], corrections, own_fields=own_fields), document, own_fields=own_fields
+        )
+        findings = sort_findings([*(Finding.model_validate(one) for one in of_parts), *verified.findings])
+        verified = _verified[key] = replace(verified, findings=findings)
         while len(_verified) > _MOST_VERIFIED:
             _verified.pop(next(iter(_verified)), None)
     return verified

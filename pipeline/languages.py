@@ -1,0 +1,77 @@
+"""In which language sessions speak with a model: by tool calls, or by JSON with one that is bad at them.
+
+It is kept in the outbox's database, by host and model, so that only the first session has to find it out. It is never
+the truth: what is lost is found out again, and `doctor` corrects it. Several processes may write.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import structlog
+from sqlalchemy import Column as Col
+from sqlalchemy import Engine, MetaData, String, Table, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.trace import utc_now
+
+log = structlog.get_logger()
+
+_METADATA = MetaData()
+_LANGUAGES = Table(
+    "languages",
+    _METADATA,
+    Col("address", String, primary_key=True),
+    Col("model", String, primary_key=True),
+    Col("language", String, nullable=False),
+    Col("learned_from", String, nullable=False),
+    Col("learned_at", String, nullable=False),
+)
+
+
+class Language(StrEnum):
+    """Name how a model acts."""
+
+    TOOLS = "tools"
+    JSON = "json"
+
+
+class KnownLanguages:
+    """Remember how each model of each host is spoken with; a damaged memory knows nothing and stops nobody."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        try:
+            _METADATA.create_all(engine)
+        except SQLAlchemyError as error:
+            _tell(error)
+
+    def of(self, address: str, model: str) -> Language | None:
+        """Return what is known of a model, None where that is nothing."""
+        query = select(_LANGUAGES.c.language).where(_LANGUAGES.c.address == address, _LANGUAGES.c.model == model)
+        try:
+            with self._engine.connect() as connection:
+                found = connection.execute(query).scalar()
+        except SQLAlchemyError as error:
+            _tell(error)
+            return None
+        return Language(found) if found in set(Language) else None
+
+    def learn(self, address: str, model: str, language: Language, *, learned_from: str) -> None:
+        """Remember it in place of what was known."""
+        if not model or self.of(address, model) is language:
+            return
+        row = {"language": language.value, "learned_from": learned_from, "learned_at": utc_now()}
+        statement = insert(_LANGUAGES).values(address=address, model=model, **row)
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(statement.on_conflict_do_update(index_elements=["address", "model"], set_=row))
+        except SQLAlchemyError as error:
+            _tell(error)
+        else:
+            log.info("language.learned", address=address, model=model, language=language.value, by=learned_from)
+
+
+def _tell(error: SQLAlchemyError) -> None:
+    log.warning("languages.not_kept", error=str(error).partition("\n")[0][:200])
