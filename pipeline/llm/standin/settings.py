@@ -40,6 +40,10 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
     loaded: bool = Field(default=True, description="whether the model is loaded at the start")
     vision: bool = Field(default=False, description="whether the model takes images")
     tool_use: bool = Field(default=True, description="whether the model calls tools; false: it writes text instead")
+    several_calls: bool = Field(
+        default=True,
+        description="whether a reply may hold several tool calls; false: one at a time, as with some models",
+    )
     strict_roles: bool = Field(
         default=False, description="refuse two user messages in a row, as some chat templates do"
     )
