@@ -65,7 +65,7 @@ _QUESTION = {
 
 @dataclass(frozen=True)
 class Row:
-    """Hold how one job fared; `calls` are the requests of the job that the server saw, two or three where nothing happens."""
+    """Hold how one job fared; `calls` are its requests that the server saw, two or three where nothing happens."""
 
     fault: str
     kind: str
