@@ -13,6 +13,7 @@ import anyio.to_thread
 import structlog
 
 from pipeline.disk import storage_fault
+from pipeline.engine.room import Room
 from pipeline.engine.storage import Storage
 from pipeline.errors import HostFault, PipelineError, StorageFault
 from pipeline.job import Claim, JobRecord, State, seconds_between
@@ -79,7 +80,7 @@ class FileEngine:
         self.host_lost: HostFault | StorageFault | None = None
         self.storage = Storage()
         self._started: dict[str, int] = {}
-        self._room = anyio.Semaphore(concurrency, max_value=concurrency)
+        self._room = Room(concurrency)
         self._stop = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._idle = anyio.Event()
@@ -100,6 +101,10 @@ class FileEngine:
     async def room(self) -> None:
         """Wait until one more job may be submitted, and keep that place for it."""
         await self._room.acquire()
+
+    def resize(self, concurrency: int) -> None:
+        """Change how many jobs may run at once; those that run go on."""
+        self._room.resize(concurrency)
 
     def give_back_room(self) -> None:
         """Give back a place that no job was found for."""

@@ -65,6 +65,11 @@ class HostPool:
         """Return a snapshot of every host."""
         return tuple(host.state for host in self._hosts)
 
+    @property
+    def slots(self) -> int:
+        """Return how many calls all hosts work at once, as far as that is known."""
+        return sum(host.state.slots for host in self._hosts)
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator[HostSession]:
         """Lend the host with the least to do for the length of a session."""
