@@ -60,6 +60,7 @@ class Worker:
         self._reader = reader
         self._model = model
         self._store = store
+        self._prompts_versions = {name: _prompts_version(one) for name, one in agents.items()}
         self._bad_at_tools: set[str] = set()
 
     async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome:
@@ -79,8 +80,7 @@ class Worker:
 
     def prompts_version(self, agent: str) -> str:
         """Return 12 hex digits over everything that is said to the model for this agent."""
-        settings = self._agents.get(agent)
-        return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12] if settings else ""
+        return self._prompts_versions.get(agent, "")
 
     def _agent(self, name: str) -> AgentSettings:
         if name not in self._agents:
@@ -161,6 +161,10 @@ class Worker:
                 "state": steps.state,
             },
         )
+
+
+def _prompts_version(settings: AgentSettings) -> str:
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
 
 
 def session_prefix(
