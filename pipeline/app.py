@@ -165,7 +165,13 @@ async def open_app(
         llm = settings.llm
         if one_shot:
             llm = llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds})
-        model = pool_from(llm, on_change=_teller(note))
+        tell = _teller(note)
+
+        async def changed(state: HostState) -> None:
+            await tell(state)
+            engine.resize(settings.daemon.jobs_in_flight(model.slots))
+
+        model = pool_from(llm, on_change=changed)
         async with DocumentReader(settings.reading, settings.scan) as reader:
             worker = Worker(
                 agents=folders.agents,
@@ -175,7 +181,7 @@ async def open_app(
                 languages=folders.languages,
             )
             body = CorrectedBody(worker, folders.store, folders.disk, reader, own_fields=folders.own_fields)
-            engine = new_engine(settings, folders, body, observer=observer, one_shot=one_shot)
+            engine = new_engine(settings, folders, body, slots=model.slots, observer=observer, one_shot=one_shot)
             service = Service(
                 folders.inbox,
                 folders.outbox,
@@ -202,13 +208,13 @@ async def open_app(
 
 
 def new_engine(
-    settings: Settings, folders: Folders, body: Body, *, observer: Observer | None, one_shot: bool
+    settings: Settings, folders: Folders, body: Body, *, slots: int, observer: Observer | None, one_shot: bool
 ) -> FileEngine:
-    """Return an engine over the outbox."""
+    """Return an engine over the outbox, for a model that has so many slots."""
     return FileEngine(
         folders.outbox,
         body,
-        concurrency=settings.daemon.concurrency,
+        concurrency=settings.daemon.jobs_in_flight(slots),
         retry=settings.jobs,
         include_text=settings.trace.include_text,
         observer=observer,

@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -39,9 +39,10 @@ class FolderSettings(BaseModel, frozen=True, extra="forbid"):
 class DaemonSettings(BaseModel, frozen=True, extra="forbid"):
     """Say how much is done at once and how the daemon stops."""
 
-    concurrency: int = Field(
-        16, ge=1, le=256, description="jobs in flight at once; twice the slots of all LM Studio hosts keeps these full"
+    concurrency: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        "auto", description="jobs in flight at once; auto: two more than twice the slots of all hosts keep these full"
     )
+    concurrency_max: int = Field(96, ge=1, le=256, description="most jobs in flight that auto allows")
     grace_seconds: float = Field(
         60.0, ge=0, le=3600, description="after the first signal running sessions have so many seconds to finish"
     )
@@ -51,6 +52,13 @@ class DaemonSettings(BaseModel, frozen=True, extra="forbid"):
         le=86400,
         description="`run` and `serve --once` wait so many seconds for an LM Studio that goes away",
     )
+
+    def jobs_in_flight(self, slots: int) -> int:
+        """Return how many jobs may be in flight with so many slots in all."""
+        if self.concurrency != "auto":
+            return self.concurrency
+        # One at the model for each slot, one that is read, checked or written meanwhile, and two for the unevenness.
+        return min(2 * slots + 2, self.concurrency_max)
 
 
 class TraceSettings(BaseModel, frozen=True, extra="forbid"):

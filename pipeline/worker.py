@@ -71,6 +71,7 @@ class Worker:
         self._model = model
         self._store = store
         self._languages = languages
+        self._prompts_versions = {name: _prompts_version(one) for name, one in agents.items()}
 
     async def __call__(self, job: JobFolder, claim: Claim, steps: Journal) -> Outcome:
         """Return the job's outcome; errors of document, model and session pass through to the engine."""
@@ -92,8 +93,7 @@ class Worker:
 
     def prompts_version(self, agent: str) -> str:
         """Return 12 hex digits over everything that is said to the model for this agent."""
-        settings = self._agents.get(agent)
-        return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12] if settings else ""
+        return self._prompts_versions.get(agent, "")
 
     def _agent(self, name: str) -> AgentSettings:
         if name not in self._agents:
@@ -224,6 +224,10 @@ class Worker:
                 "state": steps.state,
             },
         )
+
+
+def _prompts_version(settings: AgentSettings) -> str:
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
 
 
 def session_prefix(

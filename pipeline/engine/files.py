@@ -13,6 +13,7 @@ import anyio.to_thread
 import structlog
 
 from pipeline.disk import storage_fault
+from pipeline.engine.room import Room
 from pipeline.engine.storage import Storage
 from pipeline.errors import HostFault, HostRefuses, PipelineError, StorageFault
 from pipeline.job import Claim, JobRecord, State, part_of, seconds_between
@@ -80,8 +81,7 @@ class FileEngine:
         self.storage = Storage()
         self._started: dict[str, int] = {}
         self._owned: set[str] = set()
-        self._concurrency = concurrency
-        self._room = anyio.Semaphore(concurrency, max_value=concurrency)
+        self._room = Room(concurrency)
         self._stop = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._idle = anyio.Event()
@@ -103,6 +103,10 @@ class FileEngine:
         """Wait until one more job may be submitted, and keep that place for it."""
         await self._room.acquire()
 
+    def resize(self, concurrency: int) -> None:
+        """Change how many jobs may run at once; those that run go on."""
+        self._room.resize(concurrency)
+
     def give_back_room(self) -> None:
         """Give back a place that no job was found for."""
         self._room.release()
@@ -120,7 +124,7 @@ class FileEngine:
     @property
     def is_busy(self) -> bool:
         """Say whether any place is taken: by an attempt that runs, not by a job that pauses between two of them."""
-        return self._room.value < self._concurrency
+        return self._room.is_lent
 
     async def drained(self) -> None:
         """Wait until no submitted job is unfinished."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -270,14 +271,22 @@ class Extraction(_Lax):
 
 def extraction_schema() -> dict[str, Any]:
     """Return the JSON Schema of what a model is always asked; small, because servers turn it into a grammar."""
-    text = resources.files(__package__).joinpath("extraction_schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema: dict[str, Any] = json.loads(_extraction_schema())
     return schema
+
+
+@functools.cache
+def _extraction_schema() -> str:
+    return resources.files(__package__).joinpath("extraction_schema.json").read_text(encoding="utf-8")
 
 
 def invoice_schema() -> dict[str, Any]:
     """Return the JSON Schema of `Invoice` as `dumps` writes it."""
     return Invoice.model_json_schema(mode="serialization")
+
+
+# Made once: `json.dumps` with options makes an encoder for every value.
+_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
@@ -297,12 +306,12 @@ def _chunks(value: object, indent: int | None, depth: int) -> Iterator[str]:
                 raise ValueError(f"{value} is no JSON number")
             yield format(value, "f")
         case Mapping():
-            members = [(json.dumps(str(key), ensure_ascii=False) + ": ", item) for key, item in value.items()]
+            members = [(_encoded(str(key)) + ": ", item) for key, item in value.items()]
             yield from _block("{}", members, indent, depth)
         case list() | tuple():
             yield from _block("[]", [("", item) for item in value], indent, depth)
         case _:
-            yield json.dumps(value, ensure_ascii=False, allow_nan=False)
+            yield _encoded(value)
 
 
 def _block(brackets: str, members: list[tuple[str, Any]], indent: int | None, depth: int) -> Iterator[str]:

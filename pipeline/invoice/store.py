@@ -7,6 +7,7 @@ a vendor that changes its name stays itself as long as its VAT number is printed
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -302,7 +303,7 @@ class InvoiceStore:
         rows = sorted([*current, *earlier], key=lambda row: row.stored_at, reverse=True)
         rows = [row for row in rows if before is None or row.stored_at < before]
         past = {
-            row.job: PastInvoice(row.job, Invoice.from_json(loads(row.content)), is_done=row.status == "done")
+            row.job: PastInvoice(row.job, _invoice_in(row.content), is_done=row.status == "done")
             for row in reversed(rows)
         }
         return VendorHistory(tuple(one for one in reversed(past.values()) if one.job != not_job))
@@ -404,7 +405,7 @@ def _let_go(connection: Connection, old_id: int, *, job: str, at: datetime.datet
     before = connection.execute(select(_versions).where(others).order_by(_versions.c.version.desc())).first()
     if before is not None:
         _keep_version(connection, old)
-        invoice = Invoice.from_json(loads(before.content))
+        invoice = _invoice_in(before.content)
         restored = _record(invoice, kind=Kind(before.kind), job=before.job, status=before.status, at=at)
         _write(connection, old.id, old.version + 1, restored, invoice)
         return None
@@ -449,12 +450,18 @@ def _write_lines(connection: Connection, record_id: int, invoice: Invoice) -> No
         connection.execute(insert(_lines), rows)
 
 
+# A vendor's invoices are asked for with each new one of it; what stands in a record does not change.
+@functools.lru_cache(maxsize=512)
+def _invoice_in(content: str) -> Invoice:
+    return Invoice.from_json(loads(content))
+
+
 def _stored_invoice(row: Row[Any], record_id: int) -> StoredInvoice:
     return StoredInvoice(
         record_id=record_id,
         version=row.version,
         kind=Kind(row.kind),
-        invoice=Invoice.from_json(loads(row.content)),
+        invoice=_invoice_in(row.content),
         job=row.job,
         status=row.status,
         stored_at=row.stored_at,

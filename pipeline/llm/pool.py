@@ -74,6 +74,11 @@ class HostPool:
         return tuple(host.state for host in self._hosts)
 
     @property
+    def slots(self) -> int:
+        """Return how many calls all hosts work at once, as far as that is known."""
+        return sum(host.state.slots for host in self._hosts)
+
+    @property
     def absence(self) -> HostState | None:
         """Return what is known of the first host while all are away or refuse us, None while one may take calls."""
         states = self.states

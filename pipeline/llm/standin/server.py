@@ -280,6 +280,8 @@ class StandInServer:
             honest = await anyio.to_thread.run_sync(self._answering, request)
         else:
             honest = self._answering(request)
+        if not self.settings.several_calls:
+            honest = replace(honest, calls=honest.calls[:1])
         kind = kind_of(request, honest)
         if not self.settings.tool_use:
             honest = reshape(Fault.TEXT_INSTEAD_OF_CALL, honest) if honest.calls else honest

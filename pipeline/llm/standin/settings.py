@@ -53,6 +53,10 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
     tool_template: bool = Field(
         default=True, description="whether the chat template knows tools; false: requests with them are refused"
     )
+    several_calls: bool = Field(
+        default=True,
+        description="whether a reply may hold several tool calls; false: one at a time, as with some models",
+    )
     strict_roles: bool = Field(
         default=False, description="refuse two user messages in a row, as some chat templates do"
     )
