@@ -135,7 +135,8 @@ class Invoice(BaseModel):
 class Evidence(BaseModel):
     """Say where the document shows a value; `quote` is the printed text with runs of blanks made one.
 
-    `page` counts from 1; `box` is left, top, right, bottom in points, where the reader knows it.
+    `page` counts from 1; `box` is left, top, right, bottom in points, where the reader knows it. A value that is not
+    printed itself names the fields it is `derived_from`; the quote is then the first of those.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -143,9 +144,10 @@ class Evidence(BaseModel):
     page: int
     quote: str = Field(max_length=160)
     box: tuple[float, float, float, float] | None = None
+    derived_from: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; `box` only where it is known."""
+        """Return plain JSON values; `box` and `derived_from` only where there are any."""
         return self.model_dump(exclude_none=True, mode="json")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.document.model import Document
 from pipeline.invoice.by_person import CORRECTED, PersonsValue, claims_with, lay_over, printed_place
 from pipeline.invoice.checks import check, error, sort_findings
+from pipeline.invoice.derived import derive
 from pipeline.invoice.doubts import doubts
 from pipeline.invoice.further import further_doubts, ground_further
 from pipeline.invoice.grounding import Grounding
@@ -97,23 +98,9 @@ def verify(
     if only_seen(document):
         return _only_seen(extraction, by_person, index)
     grounding = Grounding(index, extraction.kind)
-    currency = grounding.currency(extraction.currency)
-    totals = grounding.totals(extraction)
-    further = ground_further(grounding, extraction, currency=currency, total=totals.get("total_amount"))
-    invoice = Invoice(
-        invoice_number=grounding.number(extraction.invoice_number),
-        date=grounding.day("date", extraction.date, currency),
-        due_date=grounding.day("due_date", extraction.due_date, currency),
-        currency=currency,
-        **totals,
-        taxes=tuple(grounding.tax(number, tax) for number, tax in enumerate(extraction.taxes)),
-        vendor=grounding.party("vendor", extraction.vendor),
-        buyer=grounding.party("buyer", extraction.buyer),
-        line_items=grounding.lines(extraction.line_items),
-        **further,
-        own_fields=ground_own_fields(grounding, extraction, own_fields),
-    )
-    laid = lay_over(invoice, grounding.evidence, grounding.findings, values=by_person, look=printed_place(index))
+    grounded = _grounded(grounding, extraction, own_fields)
+    derived = derive(grounded, extraction, grounding.evidence, grounding.findings)
+    laid = lay_over(derived.invoice, derived.evidence, derived.findings, values=by_person, look=printed_place(index))
     known = {finding.field for finding in laid.findings if finding.code != CORRECTED}
     checks = [*check(laid.invoice, extraction.kind), *check_own_fields(laid.invoice.own_fields, own_fields)]
     checked = [f for f in checks if not (f.code.endswith("_missing") and f.field in known)]
@@ -138,6 +125,26 @@ def apply_corrections(
         else:
             _correct(merged, path, value)
     return merged
+
+
+def _grounded(grounding: Grounding, extraction: Extraction, own_fields: Sequence[OwnField]) -> Invoice:
+    """Return the values that the document shows."""
+    currency = grounding.currency(extraction.currency)
+    totals = grounding.totals(extraction)
+    further = ground_further(grounding, extraction, currency=currency, total=totals.get("total_amount"))
+    return Invoice(
+        invoice_number=grounding.number(extraction.invoice_number),
+        date=grounding.day("date", extraction.date, currency),
+        due_date=grounding.day("due_date", extraction.due_date, currency),
+        currency=currency,
+        **totals,
+        taxes=tuple(grounding.tax(number, tax) for number, tax in enumerate(extraction.taxes)),
+        vendor=grounding.party("vendor", extraction.vendor),
+        buyer=grounding.party("buyer", extraction.buyer),
+        line_items=grounding.lines(extraction.line_items),
+        **further,
+        own_fields=ground_own_fields(grounding, extraction, own_fields),
+    )
 
 
 def _of_kind(by_person: Sequence[PersonsValue]) -> list[PersonsValue]:
