@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pipeline.agent import CompletionSettings, Goal, SessionLimits
+from pipeline.document.parts import PartSettings
 from pipeline.errors import ConfigError
+from pipeline.invoice.asking import Asked, FurtherField
+from pipeline.invoice.own_fields import MOST_OWN_FIELDS, OwnField
 
 
 class GoalSettings(BaseModel, frozen=True, extra="forbid"):
@@ -37,6 +40,14 @@ class FileSettings(BaseModel, frozen=True, extra="forbid"):
     extensions: tuple[str, ...] = Field((), description="suffixes with their dot, in small letters; none means all")
 
 
+class ExtractionSettings(BaseModel, frozen=True, extra="forbid"):
+    """Set what the model is asked for beyond number, dates, currency, totals, taxes, parties and lines."""
+
+    further: tuple[FurtherField, ...] = Field(
+        (), description="further fields of EN 16931 to ask for; each one left out saves a few tokens of an answer"
+    )
+
+
 class AgentSettings(BaseModel, frozen=True, extra="forbid"):
     """Set one agent; `prompts` maps a prompt's name to its text."""
 
@@ -51,6 +62,23 @@ class AgentSettings(BaseModel, frozen=True, extra="forbid"):
     model: AnswerSettings = AnswerSettings()
     prompts: dict[str, str] = Field(default_factory=dict)
     files: FileSettings = FileSettings()
+    parts: PartSettings = PartSettings()
+    extraction: ExtractionSettings = ExtractionSettings()
+    fields: tuple[OwnField, ...] = Field((), max_length=MOST_OWN_FIELDS, description="fields of your own")
+
+    @model_validator(mode="after")
+    def _has_distinct_fields(self) -> Self:
+        names = [field.name for field in self.fields]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"two fields are named {twice}: every name counts once")
+        if self.result != "invoice" and (names or self.extraction.further):
+            raise ValueError('only an agent with result = "invoice" has fields to extract')
+        return self
+
+    def asked(self) -> Asked:
+        """Return what its model is asked for besides the fields of every invoice."""
+        return Asked(self.extraction.further, self.fields)
 
     def session_goals(self) -> list[Goal]:
         """Return the goals as the agent core wants them."""
@@ -87,7 +115,9 @@ def _load(path: Path, prompts: Path) -> AgentSettings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {key}: {first['msg']}", hint="compare with the shipped invoice.toml") from error
+        message = first["msg"].removeprefix("Value error, ")
+        where = f"{path}: {key}" if key else f"{path}"
+        raise ConfigError(f"{where}: {message}", hint="compare with the shipped invoice.toml") from error
 
 
 def _prompt(path: Path, agent_file: Path) -> str:

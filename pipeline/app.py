@@ -16,19 +16,22 @@ from sqlalchemy import Engine as Database
 
 from pipeline.agents import AgentSettings, load_agents
 from pipeline.config import Settings, config_folder
+from pipeline.correcting import CorrectedBody, Corrector
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.engine.files import FileEngine
-from pipeline.engine.seam import Engine, Observer
+from pipeline.engine.seam import Body, Engine, Observer
 from pipeline.errors import ConfigError, TraceDamaged
 from pipeline.index import JobIndex
 from pipeline.intake import Intake
 from pipeline.invoice.model import Invoice, Kind
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.store import InvoiceStore, open_engine
 from pipeline.job import State
+from pipeline.languages import KnownLanguages
 from pipeline.llm.hosts import HostState
 from pipeline.llm.lm_studio import load_library
-from pipeline.llm.pool import pool_from
+from pipeline.llm.pool import HostPool, pool_from
 from pipeline.lock import DaemonNote, only_one
 from pipeline.outbox import DATABASE_NAME, JobFolder, Outbox
 from pipeline.postgres import missing_extra, open_postgres, require_postgres
@@ -49,12 +52,18 @@ class Folders:
     store: InvoiceStore
     agents: Mapping[str, AgentSettings]
     disk: Disk
+    languages: KnownLanguages
     shared: Database | None = None
 
     @property
     def extensions(self) -> dict[str, tuple[str, ...]]:
         """Return for each agent the suffixes of the files it takes."""
         return {name: agent.files.extensions for name, agent in self.agents.items()}
+
+    @property
+    def own_fields(self) -> dict[str, tuple[OwnField, ...]]:
+        """Return for each agent the fields that it adds to an invoice."""
+        return {name: agent.fields for name, agent in self.agents.items()}
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class App:
     engine: Engine
     service: Service
     ready: Callable[[], Awaitable[None]]
+    hosts: HostPool | None = None
 
 
 def misplaced(inbox: Path, outbox: Path) -> str | None:
@@ -102,7 +112,14 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
     try:
         index = JobIndex(database)
         folders = Folders(
-            inbox, Outbox(root, disk, index), index, InvoiceStore(shared or database), agents, disk, shared
+            inbox,
+            Outbox(root, disk, index),
+            index,
+            InvoiceStore(shared or database),
+            agents,
+            disk,
+            KnownLanguages(shared or database),
+            shared,
         )
         if _prepared(folders.outbox) and shared is None:
             _store_again(folders.outbox, folders.store)
@@ -163,32 +180,47 @@ async def open_app(
     Raises ConfigError where the outbox is taken, or a setting is wrong.
     """
     with open_folders(settings, disk=disk) as folders, only_one(folders.outbox.root, doing=doing) as note:
-        async with DocumentReader(settings.reading) as reader:
+        async with DocumentReader(settings.reading, settings.scan) as reader:
             open_parts = _parts_here if folders.shared is None else _parts_of_hub
             async with open_parts(settings, folders, reader, note, observer=observer, one_shot=one_shot) as parts:
-                service = Service(
-                    folders.inbox,
-                    folders.outbox,
-                    parts.engine,
-                    intake=Intake(
-                        folders.inbox, folders.outbox, parts.engine, settings=settings.intake, agents=folders.extensions
-                    ),
-                    settings=settings.intake,
-                    grace_seconds=settings.daemon.grace_seconds,
-                    requests=Requests(folders.outbox.root, folders.disk),
-                    beside=(parts.beside,),
-                )
-                yield App(folders, parts.body, parts.engine, service, parts.ready)
+                service = _service(settings, folders, reader, parts)
+                yield App(folders, parts.worker, parts.engine, service, parts.ready, parts.hosts)
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Hold what differs between engines; `ready` returns when work can begin."""
+    """Hold what differs between engines; `ready` returns when work can begin, `hosts` are those that work is sent to.
 
-    body: Worker
+    `worker` is the body of a session without what persons corrected since.
+    """
+
+    worker: Worker
     engine: Engine
     beside: Callable[[], Coroutine[Any, Any, None]]
     ready: Callable[[], Awaitable[None]]
+    hosts: HostPool | None = None
+
+
+def _service(settings: Settings, folders: Folders, reader: DocumentReader, parts: _Parts) -> Service:
+    engine = parts.engine
+    return Service(
+        folders.inbox,
+        folders.outbox,
+        engine,
+        intake=Intake(
+            folders.inbox,
+            folders.outbox,
+            engine,
+            settings=settings.intake,
+            agents=folders.extensions,
+            hosts=parts.hosts,
+        ),
+        settings=settings.intake,
+        grace_seconds=settings.daemon.grace_seconds,
+        requests=Requests(folders.outbox.root, folders.disk),
+        corrector=Corrector(folders.outbox, folders.store, folders.disk, reader, own_fields=folders.own_fields),
+        beside=(parts.beside,),
+    )
 
 
 @asynccontextmanager
@@ -205,23 +237,37 @@ async def _parts_here(
     llm = settings.llm
     if one_shot:
         llm = llm.model_copy(update={"max_wait_seconds": settings.daemon.host_wait_seconds})
-    model = pool_from(llm, on_change=_teller(note))
-    body = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store)
-    engine = FileEngine(
+    tell = _teller(note)
+
+    async def changed(state: HostState) -> None:
+        await tell(state)
+        engine.resize(settings.daemon.jobs_in_flight(model.slots))
+
+    model = pool_from(llm, on_change=changed)
+    worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store, languages=folders.languages)
+    body = CorrectedBody(worker, folders.store, folders.disk, reader, own_fields=folders.own_fields)
+    engine = new_engine(settings, folders, body, slots=model.slots, observer=observer, one_shot=one_shot)
+    try:
+        yield _Parts(worker, engine, model.attend, model.ready, model)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await model.aclose()
+
+
+def new_engine(
+    settings: Settings, folders: Folders, body: Body, *, slots: int, observer: Observer | None, one_shot: bool
+) -> FileEngine:
+    """Return an engine over the outbox, for a model that has so many slots."""
+    return FileEngine(
         folders.outbox,
         body,
-        concurrency=settings.daemon.concurrency,
+        concurrency=settings.daemon.jobs_in_flight(slots),
         retry=settings.jobs,
         include_text=settings.trace.include_text,
         observer=observer,
         ends_without_host=one_shot,
         ready=load_library,
     )
-    try:
-        yield _Parts(body, engine, model.attend, model.ready)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await model.aclose()
 
 
 @asynccontextmanager
@@ -244,9 +290,16 @@ async def _parts_of_hub(
     if folders.store.is_empty():
         _store_again(folders.outbox, folders.store)
     async with open_hub(
-        settings, folders.outbox, folders.agents, folders.shared, reader=reader, observer=observer, one_shot=one_shot
-    ) as (engine, body, keep):
-        yield _Parts(body, engine, keep, anyio.lowlevel.checkpoint)
+        settings,
+        folders.outbox,
+        folders.agents,
+        folders.shared,
+        disk=folders.disk,
+        reader=reader,
+        observer=observer,
+        one_shot=one_shot,
+    ) as hub:
+        yield _Parts(hub.worker, hub.engine, hub.keep, anyio.lowlevel.checkpoint)
 
 
 def host_note(state: HostState) -> dict[str, object]:

@@ -10,11 +10,12 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.document.limits import ReadingSettings
+from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import ConfigError
 from pipeline.inbox import IntakeSettings
 from pipeline.llm.pool import LlmSettings
@@ -42,9 +43,10 @@ class DaemonSettings(BaseModel, frozen=True, extra="forbid"):
     engine: Literal["files", "cluster"] = Field(
         "files", description="files: all on this machine; cluster: jobs in PostgreSQL for workers on many machines"
     )
-    concurrency: int = Field(
-        16, ge=1, le=256, description="jobs in flight at once; twice the slots of all LM Studio hosts keeps these full"
+    concurrency: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        "auto", description="jobs in flight at once; auto: two more than twice the slots of all hosts keep these full"
     )
+    concurrency_max: int = Field(96, ge=1, le=256, description="most jobs in flight that auto allows")
     grace_seconds: float = Field(
         60.0, ge=0, le=3600, description="after the first signal running sessions have so many seconds to finish"
     )
@@ -54,6 +56,13 @@ class DaemonSettings(BaseModel, frozen=True, extra="forbid"):
         le=86400,
         description="`run` and `serve --once` wait so many seconds for an LM Studio that goes away",
     )
+
+    def jobs_in_flight(self, slots: int) -> int:
+        """Return how many jobs may be in flight with so many slots in all."""
+        if self.concurrency != "auto":
+            return self.concurrency
+        # One at the model for each slot, one that is read, checked or written meanwhile, and two for the unevenness.
+        return min(2 * slots + 2, self.concurrency_max)
 
 
 class TraceSettings(BaseModel, frozen=True, extra="forbid"):
@@ -79,6 +88,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     intake: IntakeSettings = IntakeSettings()
     jobs: RetrySettings = RetrySettings()
     reading: ReadingSettings = ReadingSettings()
+    scan: ScanSettings = ScanSettings()
     llm: LlmSettings = LlmSettings()
     cluster: ClusterSettings = ClusterSettings()
     trace: TraceSettings = TraceSettings()
@@ -169,7 +179,15 @@ def _explained(error: ValidationError, sources: Mapping[tuple[str, str], str], p
     if first["type"] == "extra_forbidden":
         known = _known_keys(section if key else "")
         return ConfigError(f"{origin}: unknown setting {name}", hint=f"known here: {', '.join(known)}")
-    return ConfigError(f"{origin}: {name} = {first['input']!r}: {first['msg']}", hint=f"see {SETTINGS_NAME} for {name}")
+    shown = "" if _is_secret(section, key) else f" = {first['input']!r}"
+    return ConfigError(f"{origin}: {name}{shown}: {first['msg']}", hint=f"see {SETTINGS_NAME} for {name}")
+
+
+def _is_secret(section: str, key: str) -> bool:
+    """Say whether a setting holds what no message may show."""
+    part = Settings.model_fields[section].annotation if section in Settings.model_fields else None
+    field = part.model_fields.get(key) if isinstance(part, type) and issubclass(part, BaseModel) else None
+    return field is not None and "SecretStr" in str(field.annotation)
 
 
 def _known_keys(section: str) -> list[str]:

@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.errors import StorageFault
@@ -60,6 +60,18 @@ class Disk:
         temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
         self._write(temporary, data, flags=os.O_TRUNC)
         self._rename(temporary, path)
+        self._sync_folder(path.parent)
+
+    def publish_written(self, path: Path, write: Callable[[Path], None]) -> None:
+        """Let `write` fill a file, and put it under that name, whole or not at all; for what is too large to hold."""
+        temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+        try:
+            write(temporary)
+            self._sync_file(temporary)
+            self._rename(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         self._sync_folder(path.parent)
 
     def move(self, source: Path, target: Path) -> None:
@@ -114,6 +126,10 @@ class Disk:
             shutil.copyfileobj(reader, writer, _COPY_CHUNK_BYTES)
             writer.flush()
             os.fsync(writer.fileno())
+
+    def _sync_file(self, path: Path) -> None:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
 
     def _truncate(self, path: Path, size: int) -> None:
         with path.open("r+b") as file:

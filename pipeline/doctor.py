@@ -18,7 +18,10 @@ from pipeline.agent import prompt_llm_for_json
 from pipeline.agent.messages import user_message
 from pipeline.app import open_folders
 from pipeline.config import SETTINGS_NAME, Settings, config_folder
+from pipeline.document.scan.presence import INSTALL, missing_libraries
+from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import PipelineError
+from pipeline.languages import Language
 from pipeline.llm.discovery import HostFacts, ModelFacts
 from pipeline.llm.hosts import HostedModel, HostSettings, host_from, look_at
 from pipeline.llm.pool import LlmSettings
@@ -85,9 +88,10 @@ async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
         return
     yield _watch_check(settings)
     yield _daemon_check(settings)
+    yield _scan_check(settings.scan)
     for host in _hosts(settings.llm):
         try:
-            async for check in _examine_host(host):
+            async for check in _examine_host(host, settings):
                 yield check
         except PipelineError as error:
             yield Check("LM Studio", Grade.BAD, error.message, error.hint)
@@ -97,7 +101,7 @@ def _hosts(llm: HostSettings) -> tuple[HostSettings, ...]:
     return llm.each() if isinstance(llm, LlmSettings) else (llm,)
 
 
-async def _examine_host(llm: HostSettings) -> AsyncIterator[Check]:
+async def _examine_host(llm: HostSettings, settings: Settings) -> AsyncIterator[Check]:
     facts = await look_at(llm)
     yield _host_check(facts)
     if not facts.reachable or facts.needs_key:
@@ -110,10 +114,16 @@ async def _examine_host(llm: HostSettings) -> AsyncIterator[Check]:
     yield _vision_check(model)
     host = host_from(llm.model_copy(update={"max_wait_seconds": _PATIENCE_SECONDS}))
     try:
-        async for check in _model_at_work(host):
+        async for check in _model_at_work(host, learn=lambda language: _learn(language, host, settings)):
             yield check
     finally:
         await host.aclose()
+
+
+def _learn(language: Language, host: HostedModel, settings: Settings) -> None:
+    """Let later sessions begin in the language that the model has just proved to speak."""
+    with open_folders(settings) as folders:
+        folders.languages.learn(host.state.address, host.state.model, language, learned_from="doctor")
 
 
 def _folder_check(name: str, folder: Path) -> Check:
@@ -137,6 +147,15 @@ def _daemon_check(settings: Settings) -> Check:
     other = holder(settings.folders.outbox)
     seen = "not running" if other is None else f"process {other.get('pid')} ({other.get('doing')})"
     return Check("daemon", Grade.GOOD, seen)
+
+
+def _scan_check(scan: ScanSettings) -> Check:
+    missing = missing_libraries()
+    if scan.method == "off":
+        return Check("scans", Grade.GOOD, "are not read, as the settings want it")
+    if missing:
+        return Check("scans", Grade.POOR, f"cannot be read: {', '.join(missing)} not installed", INSTALL)
+    return Check("scans", Grade.GOOD, f"text recognition is installed, {scan.dpi} dpi, {scan.threads} threads")
 
 
 def _host_check(facts: HostFacts) -> Check:
@@ -178,13 +197,16 @@ def _vision_check(model: ModelFacts) -> Check:
     return Check("vision", Grade.GOOD, seen)
 
 
-async def _model_at_work(host: HostedModel) -> AsyncIterator[Check]:
+async def _model_at_work(host: HostedModel, *, learn: Callable[[Language], None]) -> AsyncIterator[Check]:
     """Let the model do what sessions will ask of it: tool calls, or at least answers in JSON."""
     tools = await _guarded("tool call", _tool_call(host))
     answer = await _guarded("JSON answer", _json_answer(host))
     if tools.grade is Grade.BAD and answer.grade is Grade.GOOD:
         remedy = f"sessions will act by JSON instead; {tools.remedy}"
         tools = replace(tools, grade=Grade.POOR, remedy=remedy)
+        learn(Language.JSON)
+    elif tools.grade is not Grade.BAD:
+        learn(Language.TOOLS)
     yield tools
     yield answer
     if Grade.BAD not in (tools.grade, answer.grade):

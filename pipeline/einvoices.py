@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import anyio.to_thread
@@ -11,17 +12,18 @@ from pipeline.document.model import Document
 from pipeline.invoice.einvoice.found import FoundInvoice, find_einvoice
 from pipeline.invoice.keeping import keep, kept_findings
 from pipeline.invoice.model import Finding
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
 from pipeline.job import Claim
 from pipeline.llm.protocol import JsonObject
 
 
-async def read_einvoice(document: Document) -> FoundInvoice:
+async def read_einvoice(document: Document, own_fields: Sequence[OwnField] = ()) -> FoundInvoice:
     """Return what the document's e-invoice says; nothing where it has none that can be read."""
     if not document.attachments:
         return FoundInvoice()
-    return await anyio.to_thread.run_sync(find_einvoice, document)
+    return await anyio.to_thread.run_sync(lambda: find_einvoice(document, own_fields=own_fields))
 
 
 async def store_einvoice(

@@ -6,9 +6,11 @@ PipelineError
 ├── ModelError
 │   ├── HostFault           LM Studio is away, loading or broken: wait, the job pays nothing
 │   ├── ModelSetupFault     wrong key, wrong model, refused parameter: a person has to act
+│   │   └── HostRefuses     so for every request, as a look at the host has shown: wait, the job pays nothing
 │   ├── RequestRefused      this request will never be answered by this model: images, template, grammar
 │   ├── ContextOverflow     this request does not fit the loaded context
 │   └── OutputFault         the model answered, but not in a usable form
+│       └── AnswerCutOff    the answer is longer than it may be: less has to be asked for at once
 ├── StorageFault            the disk is full, read-only or gone: wait, the job pays nothing
 ├── SessionLimit            the session used up its steps, seconds or tokens
 ├── JobNotFound             no job of that name in the outbox
@@ -64,6 +66,12 @@ class ModelSetupFault(ModelError):
     """The host refuses us: wrong key, unknown model, unsupported parameter."""
 
 
+class HostRefuses(ModelSetupFault):
+    """The host refuses whatever is asked, until a person acts; no fault of the job."""
+
+    transient = True
+
+
 class RequestRefused(ModelError):
     """The host is well and refuses this one request, and would refuse it again."""
 
@@ -83,6 +91,10 @@ class OutputFault(ModelError):
     """The answer is empty, cut off or not what the schema asks for, after the bounded retries."""
 
     transient = True
+
+
+class AnswerCutOff(OutputFault):
+    """The answer does not end within the tokens it may have, nor within twice as many."""
 
 
 class StorageFault(PipelineError):

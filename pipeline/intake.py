@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -12,15 +13,33 @@ import structlog
 from pipeline.engine.seam import Engine
 from pipeline.errors import StorageFault, TraceDamaged
 from pipeline.inbox import Ignored, IntakeSettings, Listing, Seen, Settling, list_inbox
+from pipeline.llm.hosts import HostState
 from pipeline.outbox import Claimed, ClaimOutcome, Duplicate, NotClaimed, Outbox
 
 log = structlog.get_logger()
 
 _INTAKE = "intake"
+_LOOK_WHILE_PAUSED_SECONDS = 1.0
+
+
+class Hosts(Protocol):
+    """Say whether any model server may take calls."""
+
+    @property
+    def absence(self) -> HostState | None:
+        """Return what is known of them while none does."""
+        ...
+
+    async def glance(self) -> None:
+        """Have a first look at them."""
+        ...
 
 
 class Intake:
-    """Claim what has rested in the inbox; never more than the engine has room for."""
+    """Claim what has rested in the inbox; never more than the engine has room for.
+
+    While all model servers are away or refuse us, one job waits for them and all other files stay where they are.
+    """
 
     def __init__(
         self,
@@ -30,6 +49,7 @@ class Intake:
         *,
         settings: IntakeSettings,
         agents: Mapping[str, Collection[str]],
+        hosts: Hosts | None = None,
     ) -> None:
         self._inbox = inbox
         self._outbox = outbox
@@ -40,10 +60,16 @@ class Intake:
         self._ignored: dict[Path, str] = {}
         self._not_claimed: dict[Path, str] = {}
         self._inbox_lost = False
+        self._hosts = hosts
+        self._glanced = False
+        self._absence: HostState | None = None
 
     async def take_in(self) -> float:
         """Look once and claim what has rested; return in how many seconds another look may find more."""
-        wait = await self._take_ready(await self._listing())
+        if self._hosts is not None and not self._glanced:
+            await self._hosts.glance()
+            self._glanced = True
+        wait = await self._take_ready(await self._listing(), is_paused=self._is_paused)
         return min(wait or self._settings.rescan_seconds, self._settings.rescan_seconds)
 
     async def take_in_once(self) -> None:
@@ -111,7 +137,23 @@ class Intake:
                 log.warning("file.ignored", path=str(path), reason=reason)
         self._ignored = now
 
-    async def _take_ready(self, listing: Listing, *, only: Collection[Path] | None = None) -> float | None:
+    def _is_paused(self) -> bool:
+        """Say whether files are to stay in the inbox; what waits for the host finds out when it is back."""
+        absence = self._hosts.absence if self._hosts else None
+        if absence is not None and self._absence is None:
+            log.warning("intake.paused", reason=absence.reason, hint=absence.hint, will="go on by itself")
+        elif absence is None and self._absence is not None:
+            log.info("intake.resumed")
+        self._absence = absence
+        return absence is not None and self._engine.is_busy
+
+    async def _take_ready(
+        self,
+        listing: Listing,
+        *,
+        only: Collection[Path] | None = None,
+        is_paused: Callable[[], bool] = lambda: False,
+    ) -> float | None:
         """Claim what has rested; return in how many seconds another look may find more."""
         files = [seen for seen in listing.files if only is None or seen.path in only]
         decision = self._settling.observe(files, now=anyio.current_time())
@@ -119,8 +161,11 @@ class Intake:
         if self._engine.storage.is_lost_to_others(_INTAKE):
             return None
         for seen in decision.ready:
+            if is_paused():
+                return _LOOK_WHILE_PAUSED_SECONDS
             if self._engine.host_lost or not await self._take(seen):
                 return None
+        is_paused()  # the return of a host is told also when nothing waits for it
         return decision.look_again_seconds
 
     async def _take(self, seen: Seen) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -35,13 +35,19 @@ FINISHED = (State.DONE, State.REVIEW, State.FAILED)
 
 
 class Job(Protocol):
-    """Name the job a session works on; `source_path` is None where its document is on record and not at hand."""
+    """Name the job a session works on; `source_path` is None where its document is on record and not at hand.
+
+    `pictures` are those of pages, by number, that came with such a job; None where they are drawn from the source.
+    """
 
     @property
     def name(self) -> str: ...
 
     @property
     def source_path(self) -> Path | None: ...
+
+    @property
+    def pictures(self) -> Mapping[int, bytes] | None: ...
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,8 @@ class JobRecord:
 
 
 STEP_EVENTS = {"document": "document.read", "model": "model.replied", "action": "action.executed"}
+# A model step that was refused: it is on record like a reply, but was no call that anybody paid for.
+REFUSED_EVENT = "request.refused"
 DOCUMENT_STEP = "document-1"
 NOTE_EVENTS = frozenset({"memory.added"})
 

@@ -14,10 +14,10 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from pipeline.agent.steps import Steps
+from pipeline.agent.steps import REFUSED, Steps
 from pipeline.disk import storage_fault
 from pipeline.errors import ReplayDiverged
-from pipeline.job import STEP_EVENTS, JobRecord, StepRecord
+from pipeline.job import REFUSED_EVENT, STEP_EVENTS, JobRecord, StepRecord
 from pipeline.llm.protocol import JsonObject
 from pipeline.trace import Event, Trace
 from pipeline.trace import event as new_event
@@ -182,14 +182,17 @@ class Journal:
     def _event(self, name: str, key: str, request: JsonObject, output: JsonObject, *, seconds: float) -> Event:
         session = self._session
         fields: dict[str, Any] = {"attempt": session.attempt, "step": key, "seconds": seconds}
-        if name == "model":
+        happened = STEP_EVENTS.get(name, "step.completed")
+        if name == "model" and REFUSED in output:
+            happened = REFUSED_EVENT
+        elif name == "model":
             fields |= {"usage": output["usage"], "model": output["model"]}
         shown = {"request": request, "output": output}
         if name == "action" and session.state:
             shown["state"] = self._as_json(session.state)
         session.steps[key] = StepRecord(request=request, output=output, state=dict(session.state))
         fields |= shown if session.include_text else {"withheld": True}
-        return new_event(STEP_EVENTS.get(name, "step.completed"), **fields)
+        return new_event(happened, **fields)
 
     def _as_json(self, value: JsonObject) -> JsonObject:
         """Return the value as it will be read back, so that a live and a replayed session see the same."""

@@ -63,6 +63,10 @@ class JobFolder:
         """Return the document, None where somebody took it out."""
         return next((self.path / name for name in sorted(names_in(self.path)) if name.startswith("source")), None)
 
+    @property
+    def pictures(self) -> None:
+        """Return None: the document is at hand, and its pages are drawn from it."""
+
     def record(self) -> JobRecord:
         """Return what the trace says."""
         return fold(read_events(self.trace_path))
@@ -235,6 +239,15 @@ class Outbox:
         """Write the result and move the job into the state's folder."""
         self._disk.publish(job.result_path, result)
         return self.settle(job, state)
+
+    def amend(self, job: JobFolder, state: State, result: bytes, *, finished_at: str) -> JobFolder:
+        """Put a new result in the place of a finished job's, and move the job where it belongs now."""
+        self._disk.publish(job.result_path, result)
+        target = JobFolder(self.root / state / job.name)
+        if target.path != job.path:
+            self._move(job, target)
+        self._index.finished(job.name, status=state, finished_at=finished_at)
+        return target
 
     def settle(self, job: JobFolder, state: State) -> JobFolder:
         """Move a job whose result is written into the state's folder and note it in the index."""

@@ -65,6 +65,12 @@ class ClusterSettings(BaseModel, frozen=True, extra="forbid"):
     keep_days: float = Field(
         7.0, ge=0, le=3650, description="collected jobs stay in the database for so many days, documents included"
     )
+    picture_bytes: int = Field(
+        32_000_000,
+        ge=0,
+        le=200_000_000,
+        description="most bytes of page pictures that travel with a job; one with more is read without its pictures",
+    )
     connections: int = Field(
         4, ge=2, le=100, description="connections to the database that one process has for steps; it needs 3 more"
     )

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from pipeline.corrections import CorrectionsFile, uncorrected
 from pipeline.engine.seam import Body
 from pipeline.errors import JobNotFound, ReplayDiverged
 from pipeline.job import DOCUMENT_STEP, STEP_EVENTS, Claim, JobRecord
@@ -49,11 +50,15 @@ class Recorded:
 
 
 async def replay_recorded(job: JobFolder, body: Body) -> Recorded:
-    """Run the job's session over its record, without any model, and compare with the result that lies there."""
+    """Run the job's session over its record, without any model, and compare with the result that lies there.
+
+    What persons corrected since is no part of the record: compared is what the session came to by itself.
+    """
     record, claim = _record(job)
     result = job.result()
     if result is None:
         return Recorded(job.name, same=False, divergence="there is no result to compare with: the job is not finished")
+    result = uncorrected(CorrectionsFile(job.path).lines(), result)
     if record.finished and record.finished.get("error"):
         same = result["status"] == "failed"
         return Recorded(
@@ -68,7 +73,9 @@ async def replay_recorded(job: JobFolder, body: Body) -> Recorded:
         outcome = await body(job, claim, journal)
     except ReplayDiverged as error:
         return Recorded(job.name, same=False, divergence=error.message)
-    changes = tuple(one for one in compare(result, _as_result(outcome)) if one.verdict is not Verdict.SAME)
+    differing = (one for one in compare(result, _as_result(outcome)) if one.verdict is not Verdict.SAME)
+    # A field that a later release added is not in an earlier one's result, not even as null.
+    changes = tuple(one for one in differing if _has_place(result, one.field))
     divergence = f"the result differs in {', '.join(one.field for one in changes)}" if changes else ""
     return Recorded(job.name, same=not changes, divergence=divergence, changes=changes)
 
@@ -153,6 +160,20 @@ def _as_result(outcome: Outcome) -> dict[str, Any]:
         "answer": outcome.answer,
         "findings": list(outcome.findings),
     }
+
+
+def _has_place(result: Any, path: str) -> bool:
+    """Say whether the objects along a path know its names; a list may be shorter than the path asks for."""
+    for name in path.split("."):
+        if isinstance(result, dict):
+            if name not in result:
+                return False
+            result = result[name]
+        elif isinstance(result, list) and int(name) < len(result):
+            result = result[int(name)]
+        else:
+            return True
+    return True
 
 
 def _leaves(result: dict[str, Any]) -> Iterator[tuple[str, Any]]:

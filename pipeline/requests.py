@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from pipeline.disk import Disk, names_in
 
+log = structlog.get_logger()
+
 _FOLDER = ".requests"
-_FRESH, _RESUME = ".replay", ".resume"
+_FRESH, _RESUME, _CORRECT = ".replay", ".resume", ".correct"
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,15 @@ class ReplayRequest:
 
     job: str
     fresh: bool
+
+
+@dataclass(frozen=True)
+class CorrectionRequest:
+    """Ask for one job to be corrected; `asked` is what was left, as plain JSON, `name` that of the request itself."""
+
+    job: str
+    name: str
+    asked: dict[str, Any]
 
 
 class Requests:
@@ -38,6 +54,29 @@ class Requests:
             path = Path(name)
             if path.suffix in (_FRESH, _RESUME):
                 yield ReplayRequest(path.stem, fresh=path.suffix == _FRESH)
+
+    def leave_correction(self, job: str, key: str, asked: bytes) -> None:
+        """Leave a correction; the key tells those of one job apart and gives their order."""
+        self._disk.make_folder(self._folder)
+        self._disk.publish(self._folder / f"{job}.{key}{_CORRECT}", asked)
+
+    def corrections(self) -> Iterator[CorrectionRequest]:
+        """Yield the corrections that lie there, those of one job in the order in which they were asked for."""
+        for name in sorted(names_in(self._folder)):
+            path = self._folder / name
+            if path.suffix != _CORRECT or name.startswith("."):
+                continue
+            try:
+                asked = json.loads(path.read_bytes(), parse_float=Decimal)
+                asked["key"], asked["at"], asked["by"], asked["values"], asked["accept"]
+            except (ValueError, TypeError, KeyError):
+                log.warning("request.ignored", path=str(path), reason="it is no correction")
+                continue
+            yield CorrectionRequest(name.partition(".")[0], name, asked)
+
+    def correction_done(self, request: CorrectionRequest) -> None:
+        """Take a correction away that was made."""
+        self._disk.remove(self._folder / request.name)
 
     def done(self, request: ReplayRequest) -> None:
         """Take a request away."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-from pipeline.errors import HostFault, PipelineError, StorageFault
+from pipeline.errors import HostFault, HostRefuses, PipelineError, StorageFault
 
 _SHORTEST_WAIT_SECONDS = 0.2
 
@@ -37,7 +37,7 @@ class GiveUp:
 
 def decide(error: BaseException, *, charged: int, settings: RetrySettings) -> Retry | GiveUp:
     """Say what follows on an error; `charged` counts the attempts that count, this one included."""
-    if isinstance(error, HostFault | StorageFault):
+    if isinstance(error, HostFault | HostRefuses | StorageFault):
         # Nothing is counted here, so a pause of nothing would be a loop without end.
         return Retry(max(settings.first_delay_seconds, _SHORTEST_WAIT_SECONDS), charged=False)
     if not isinstance(error, PipelineError) or not error.transient:

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from pipeline.correcting import Corrector
 from pipeline.engine.seam import Engine
 from pipeline.errors import JobNotFound, StorageFault, TraceDamaged
 from pipeline.inbox import IntakeSettings
@@ -39,6 +40,7 @@ class Service:
         settings: IntakeSettings,
         grace_seconds: float,
         requests: Requests,
+        corrector: Corrector | None = None,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         self._inbox = inbox
@@ -47,6 +49,7 @@ class Service:
         self._settings = settings
         self._grace_seconds = grace_seconds
         self._requests = requests
+        self._corrector = corrector
         self._beside = beside
         self._intake = intake
         self._look = anyio.Event()
@@ -154,6 +157,7 @@ class Service:
         Jobs whose last attempt died before it got anywhere go first and one by one, those with the fewest such deaths
         before the others: if one of them kills the daemon, it does so alone and is charged alone.
         """
+        await self._make_corrections()
         suspects, others = await anyio.to_thread.run_sync(self._unfinished)
         for job in suspects:
             await self._go_on(job)
@@ -186,6 +190,7 @@ class Service:
         while True:
             self._look = anyio.Event()
             await self._grant_requests()
+            await self._make_corrections()
             with anyio.move_on_after(await self._intake.take_in()):
                 await self._look.wait()
 
@@ -198,6 +203,20 @@ class Service:
         except (OSError, StorageFault) as error:
             if not self._engine.storage_failed(_REQUESTS, error):
                 log.error("request.left", error=str(error), will="try again")
+
+    async def _make_corrections(self) -> None:
+        """Make the corrections that another process asked for, and those that a crash cut short."""
+        if self._corrector is None:
+            return
+        try:
+            # Not left half done: what is begun is over in a second.
+            with anyio.CancelScope(shield=True):
+                await self._corrector.make_all()
+        except (OSError, StorageFault) as error:
+            if not self._engine.storage_failed(_REQUESTS, error):
+                log.error("request.left", error=str(error), will="try again")
+        else:
+            self._engine.storage.worked(_REQUESTS)
 
     async def reopen(self, name: str, *, fresh: bool) -> bool:
         """Take a finished job back into work; say whether it was there and finished."""

@@ -26,23 +26,31 @@ from pipeline.agent import (
     SessionOutcome,
     StopReason,
 )
+from pipeline.agent.messages import merge_same_role, user_message
 from pipeline.agents import AgentSettings
-from pipeline.document.model import Document, Page
+from pipeline.document.model import Document
+from pipeline.document.quoting import quoted_document, quoted_outline, quoted_text
 from pipeline.document.reader import DocumentReader
 from pipeline.document.refusal import Reason, refusal
+from pipeline.document.scan.presence import INSTALL_HINT
 from pipeline.einvoices import read_einvoice, store_einvoice
 from pipeline.errors import DocumentError, JobNotFound, OutputFault
 from pipeline.invoice.keeping import kept_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, Severity
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.splitting import Split, split_document
 from pipeline.invoice.store import InvoiceStore
+from pipeline.invoice.unverified import only_seen
 from pipeline.invoice.verify import Verified
 from pipeline.job import Claim, Job, State
 from pipeline.journal import Journal
-from pipeline.llm.pool import HostPool, model_name, session_of
+from pipeline.languages import KnownLanguages, Language
+from pipeline.llm.pool import HostPool, HostSession, place_of, sees_pictures, session_of
 from pipeline.llm.protocol import JsonObject, Model
+from pipeline.llm.seeing import Draw, SeeingModel, picture_part
 from pipeline.result import Outcome
 from pipeline.tools import experts, invoices, terminate  # noqa: F401 - importing registers the tools
+from pipeline.tools.reading_in_parts import OUTLINE_PROMPT, PartsPlan
 
 
 class Worker:
@@ -55,20 +63,22 @@ class Worker:
         reader: DocumentReader,
         model: Model | HostPool,
         store: InvoiceStore,
+        languages: KnownLanguages | None = None,
     ) -> None:
         self._agents = agents
         self._reader = reader
         self._model = model
         self._store = store
-        self._bad_at_tools: set[str] = set()
+        self._languages = languages
+        self._prompts_versions = {name: _prompts_version(one) for name, one in agents.items()}
 
     async def __call__(self, job: Job, claim: Claim, steps: Journal) -> Outcome:
         """Return the job's outcome; errors of document, model and session pass through to the engine."""
         settings = self._agent(claim.agent)
         document = await self.read(job, claim, steps)
         if settings.result == "answer":
-            return answer_outcome(await self._session(settings, document, claim, steps), document)
-        found = await read_einvoice(document)
+            return answer_outcome(await self._session(settings, document, job, claim, steps), document)
+        found = await read_einvoice(document, settings.fields)
         if found.verified is not None:
             clean = verified_outcome(found.verified, document).status is State.DONE
             also = await store_einvoice(found.verified, claim, clean=clean, store=self._store, steps=steps)
@@ -76,14 +86,13 @@ class Worker:
         split = await anyio.to_thread.run_sync(split_document, document)
         if len(split.parts) > 1:
             return split_outcome(split, document)
-        ended = await self._session(settings, document, claim, steps)
-        outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document)
+        ended = await self._session(settings, document, job, claim, steps)
+        outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document, settings.fields)
         return replace(outcome, findings=(*outcome.findings, *(one.to_json() for one in found.findings)))
 
     def prompts_version(self, agent: str) -> str:
         """Return 12 hex digits over everything that is said to the model for this agent."""
-        settings = self._agents.get(agent)
-        return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12] if settings else ""
+        return self._prompts_versions.get(agent, "")
 
     def _agent(self, name: str) -> AgentSettings:
         if name not in self._agents:
@@ -108,30 +117,63 @@ class Worker:
         return Document.from_json(await steps.run("document", request, read))
 
     async def _session(
-        self, settings: AgentSettings, document: Document, claim: Claim, steps: Journal
+        self, settings: AgentSettings, document: Document, job: Job, claim: Claim, steps: Journal
     ) -> SessionOutcome:
-        if not document.text.strip():
+        if not document.text.strip() and not only_seen(document):
             # A scan that was read for the sake of its e-invoice, of which nothing came.
             raise refusal(Reason.NO_TEXT, document.name)
         actions = ActionRegistry(tags=settings.tags or None, tool_names=settings.tools or None)
         task = document_task(settings, document)
         async with session_of(self._model) as model:
+            seeing = await self._sees(document, job, model, steps)
             language = await self._language(settings, model, steps)
             agent = Agent(
                 settings.session_goals(),
                 actions,
-                model,
+                SeeingModel(model, self._drawer(job, document)) if seeing else model,
                 language=language,
                 limits=settings.limits,
                 completion=settings.step_completion(),
             )
             prefix = session_prefix(language, settings, actions, task)
+            if seeing:
+                prefix = with_pictures(prefix, document)
             context = self._context(settings, document, claim, steps, prefix)
+            outline = document_outline(settings, document)
             try:
-                return await agent.run(task, context=context, steps=steps)
+                return await agent.run(task, context=context, steps=steps, shorter_task=outline)
             finally:
-                if isinstance(language, AdaptiveLanguage) and language.told_in_json:
-                    self._bad_at_tools.add(model_name(model))
+                if isinstance(language, AdaptiveLanguage) and language.proved:
+                    await self._learn(model, Language(language.proved))
+
+    async def _sees(self, document: Document, job: Job, model: Model, steps: Journal) -> bool:
+        """Say whether the model is shown pages; recorded, for it shapes the prompt. Fails what nobody can read."""
+        if not any(page.picture for page in document.pages):
+            return False
+
+        async def tell(_: object) -> JsonObject:
+            if isinstance(self._model, HostPool):
+                await self._model.ready()
+            return {"sees": sees_pictures(model) and job.pictures != {}}
+
+        sees = bool((await steps.run("sight", {}, tell))["sees"])
+        if not sees and not document.text.strip():
+            raise refusal(Reason.NO_TEXT, document.name, hint=INSTALL_HINT)
+        return sees
+
+    def _drawer(self, job: Job, document: Document) -> Draw:
+        async def draw(name: str) -> bytes:
+            number = int(name.rpartition("/")[2])
+            if job.pictures and number in job.pictures:
+                return job.pictures[number]
+            source = job.source_path
+            if source is None:
+                raise DocumentError(
+                    f"{document.name} is no longer in its job's folder", reason="missing", hint="drop the file again"
+                )
+            return await self._reader.draw(source, number, name=document.name)
+
+        return draw
 
     async def _language(self, settings: AgentSettings, model: Model, steps: Journal) -> AgentLanguage:
         """Return how to speak with the model; what earlier sessions taught is recorded, for it shapes every prompt."""
@@ -140,15 +182,29 @@ class Worker:
                 return JsonActionLanguage()
             case "tools":
                 return FunctionCallingLanguage()
-        begins = not steps.holds("model")
-        if not steps.holds("language") and not (begins and model_name(model) in self._bad_at_tools):
+        begins = not steps.holds("model") and not steps.holds("language")
+        if not steps.holds("language") and not (begins and await self._is_bad_at_tools(model)):
             return AdaptiveLanguage()
 
         async def tell(_: object) -> JsonObject:
-            return {"language": "json"}
+            return {"language": Language.JSON.value}
 
         await steps.run("language", {}, tell)
-        return JsonActionLanguage()
+        return AdaptiveLanguage(begins_in_json=True)
+
+    async def _is_bad_at_tools(self, model: Model) -> bool:
+        if self._languages is None or not isinstance(model, HostSession):
+            return False
+        await model.ready()
+        place = place_of(model)
+        return place is not None and await anyio.to_thread.run_sync(self._languages.of, *place) is Language.JSON
+
+    async def _learn(self, model: Model, language: Language) -> None:
+        place, languages = place_of(model), self._languages
+        if languages is None or place is None:
+            return
+        with anyio.CancelScope(shield=True):  # a moment at most, also where the session was cancelled
+            await anyio.to_thread.run_sync(lambda: languages.learn(*place, language, learned_from="a session"))
 
     def _context(
         self,
@@ -163,13 +219,19 @@ class Worker:
             properties={
                 "document": document,
                 "document_messages": prefix,
+                "parts": _parts_plan(settings, document, prefix),
                 "prompts": settings.prompts,
+                "asked": settings.asked(),
                 "store": self._store,
                 "job": claim.job,
                 "received_at": datetime.fromisoformat(claim.received_at),
                 "state": steps.state,
             },
         )
+
+
+def _prompts_version(settings: AgentSettings) -> str:
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
 
 
 def session_prefix(
@@ -181,26 +243,51 @@ def session_prefix(
 
 
 def document_task(agent: AgentSettings, document: Document) -> str:
-    """Return the session's first message: the task, and the document between marks that its text cannot close.
+    """Return the session's first message: the task, and the document as data."""
+    return _task_with(agent, quoted_document(document))
 
-    The mark is made of the content's digest, which no text can contain of itself.
+
+def document_outline(agent: AgentSettings, document: Document) -> str:
+    """Return the first message where the document does not fit: its beginning and end, and how it is read all the same.
+
+    It is empty for agents that have no words for it: these have to see the document as a whole.
     """
-    mark = document.sha256[:16]
-    last = max((page.number for page in document.pages), default=0)
-    pages = "\n".join(_page(page, of=last) for page in document.pages)
-    return f'{agent.task.strip()}\n\n<document mark="{mark}">\n{pages}\n</document mark="{mark}">'
+    words = agent.prompts.get(OUTLINE_PROMPT, "")
+    if not words:
+        return ""
+    of = len(document.pages)
+    size = f"The document has {of} page{'s' if of > 1 else ''} and {len(document.text)} characters."
+    return f"{_task_with(agent, quoted_outline(document))}\n\n{size} {words}"
 
 
-def _page(page: Page, *, of: int) -> str:
-    return f"[page {page.number} of {of}]\n{page.text}" if of > 1 else page.text
+def _task_with(agent: AgentSettings, quoted: str) -> str:
+    return f"{agent.task.strip()}\n\n{quoted}"
+
+
+def with_pictures(prefix: tuple[JsonObject, ...], document: Document) -> tuple[JsonObject, ...]:
+    """Return the messages with the pictures of pages behind the document's text, one to a page."""
+    shown = [page.number for page in document.pages if page.picture]
+    parts = tuple(picture_part(f"{document.sha256}/{number}") for number in shown)
+    return merge_same_role((*prefix, user_message(parts)))
 
 
 def answer_outcome(ended: SessionOutcome, document: Document) -> Outcome:
     """Return the outcome of an agent that writes an answer."""
     if ended.stop is not StopReason.TERMINATED or not str(ended.result or "").strip():
         raise OutputFault("the session ended without an answer", hint="try a larger model")
-    status = State.REVIEW if any(notice.gap for notice in document.notices) else State.DONE
+    status = State.DONE if is_whole(document) else State.REVIEW
     return Outcome(status, kind=Kind.OTHER.value, answer=str(ended.result), findings=_notices(document))
+
+
+def _parts_plan(settings: AgentSettings, document: Document, prefix: tuple[JsonObject, ...]) -> PartsPlan | None:
+    """Say how the document is shown in parts; pictures of pages are not."""
+    if any(page.picture for page in document.pages):
+        return None
+
+    def messages(text: str) -> tuple[JsonObject, ...]:
+        return (*prefix[:-1], user_message(_task_with(settings, quoted_text(document, text))))
+
+    return PartsPlan(messages, settings.parts)
 
 
 def split_outcome(split: Split, document: Document) -> Outcome:
@@ -208,23 +295,25 @@ def split_outcome(split: Split, document: Document) -> Outcome:
     spans = ", ".join(part.span for part in split.parts)
     message = f"The file holds {len(split.parts)} invoices, each of which is a job of its own: {spans}."
     told = Finding(code="split", severity=Severity.INFO, field="", message=message)
-    whole = not any(notice.gap for notice in document.notices)
     return Outcome(
-        State.DONE if whole else State.REVIEW,
+        State.DONE if is_whole(document) else State.REVIEW,
         kind=Kind.OTHER.value,
         findings=(told.to_json(), *_notices(document)),
         parts=tuple(part.page_numbers for part in split.parts),
     )
 
 
-def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document) -> Outcome:
+def invoice_outcome(
+    ended: SessionOutcome, state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()
+) -> Outcome:
     """Return the outcome of the invoice agent: what was extracted, as far as the document bears it out."""
     if invoices.EXTRACTION not in state:
         raise OutputFault("the session ended without reading the data", hint="the model may be too small for tools")
-    verified = invoices.checked(state, document)
+    verified = invoices.checked(state, document, own_fields)
     if verified.kind is Kind.OTHER:
         return Outcome(
-            State.REVIEW if verified.needs_review else State.DONE,
+            # What could not be read may be the invoice.
+            State.REVIEW if verified.needs_review or not is_whole(document) else State.DONE,
             kind=Kind.OTHER.value,
             answer=ended.result if isinstance(ended.result, str) else None,
             findings=(*(one.to_json() for one in verified.findings), *_notices(document)),
@@ -235,8 +324,7 @@ def invoice_outcome(ended: SessionOutcome, state: JsonObject, document: Document
 def verified_outcome(verified: Verified, document: Document, *, also: Sequence[Finding] = ()) -> Outcome:
     """Return the outcome of an invoice; every error among its findings, and among those `also` told of, is reviewed."""
     findings = (*verified.findings, *also)
-    whole = not any(notice.gap for notice in document.notices)
-    clean = whole and not any(finding.severity is Severity.ERROR for finding in findings)
+    clean = is_whole(document) and not any(finding.severity is Severity.ERROR for finding in findings)
     return Outcome(
         State.DONE if clean else State.REVIEW,
         kind=verified.kind.value,
@@ -244,6 +332,11 @@ def verified_outcome(verified: Verified, document: Document, *, also: Sequence[F
         evidence={path: one.to_json() for path, one in verified.evidence.items()},
         findings=(*(one.to_json() for one in findings), *_notices(document)),
     )
+
+
+def is_whole(document: Document) -> bool:
+    """Say whether every part of the file could be read."""
+    return not any(notice.gap for notice in document.notices)
 
 
 def _of_storing(state: JsonObject) -> list[Finding]:

@@ -60,7 +60,7 @@ VAT 20 %   20.00
 Total GBP 120.00
 {remark}
 """
-CALLS_PER_JOB = 3
+CALLS_PER_JOB = 2
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ _QUESTION = {
 
 @dataclass(frozen=True)
 class Row:
-    """Hold how one job fared; `calls` are the requests of the job that the server saw, four where nothing happens."""
+    """Hold how one job fared; `calls` are its requests that the server saw, two or three where nothing happens."""
 
     fault: str
     kind: str
@@ -101,14 +101,25 @@ class _Case:
 
 
 async def play(faults: Iterable[Fault], folder: Path, *, kinds: Sequence[CallKind] = KINDS) -> list[Row]:
-    """Send one invoice for each fault and kind of call through one pipeline; return how each fared."""
+    """Send one invoice for each fault and kind of call through the pipeline; return how each fared.
+
+    A store call of its own is made by models that call one tool at a time; the others get a model that calls both.
+    """
     cases = [_Case(fault, kind, 1000 + 5 * n) for n, (fault, kind) in enumerate((f, k) for f in faults for k in kinds)]
+    together = [case for case in cases if case.kind is not CallKind.STORE]
+    apart = [case for case in cases if case.kind is CallKind.STORE]
+    rows = await _played(together, folder / "together", several_calls=True)
+    return [*rows, *await _played(apart, folder / "apart", several_calls=False)]
+
+
+async def _played(cases: Sequence[_Case], folder: Path, *, several_calls: bool) -> list[Row]:
     rules = tuple(FaultRule(fault=case.fault, kind=case.kind, marker=case.name) for case in cases)
     files = folder / "files"
     files.mkdir(parents=True)
     for case in cases:
         (files / f"{case.name}.txt").write_text(case.text(), encoding="utf-8")
-    async with StandInServer(StandInSettings(faults=rules, slots=8, log_requests=100_000)) as server:
+    host = StandInSettings(faults=rules, slots=8, log_requests=100_000, several_calls=several_calls)
+    async with StandInServer(host) as server:
         async with open_app(_settings(folder, server.base_url), doing="faults", one_shot=True) as app:
             await app.service.run([(files / f"{case.name}.txt", "invoice") for case in cases])
         met = {entry.document_digest: entry.fault for entry in server.log if entry.fault}

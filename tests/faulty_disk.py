@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from pipeline.agents import load_agents
 from pipeline.config import shipped_config
+from pipeline.correcting import Corrector
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.engine.files import FileEngine
@@ -180,7 +181,8 @@ class World:
             outbox = Outbox(outbox_folder, disk, JobIndex(database))
             outbox.prepare()
             worker = Worker(agents=AGENTS, reader=self.reader, model=self.model, store=InvoiceStore(database))
-            service = new_service(self.root / "inbox", outbox, worker, disk=disk)
+            corrector = Corrector(outbox, InvoiceStore(database), disk, self.reader)
+            service = new_service(self.root / "inbox", outbox, worker, disk=disk, corrector=corrector)
             with anyio.fail_after(_TIME_LIMIT_SECONDS):
                 await service.serve(once=True)
         finally:
@@ -212,7 +214,15 @@ class World:
 AGENTS = load_agents(shipped_config())
 
 
-def new_service(inbox: Path, outbox: Outbox, worker: Worker, *, disk: Disk, one_shot: bool = False) -> Service:
+def new_service(
+    inbox: Path,
+    outbox: Outbox,
+    worker: Worker,
+    *,
+    disk: Disk,
+    one_shot: bool = False,
+    corrector: Corrector | None = None,
+) -> Service:
     """Return a service that does not wait for anything longer than it must."""
     retry = RetrySettings(first_delay_seconds=0.01, longest_delay_seconds=0.01)
     engine = FileEngine(outbox, worker, concurrency=2, retry=retry, ends_without_host=one_shot)
@@ -226,6 +236,7 @@ def new_service(inbox: Path, outbox: Outbox, worker: Worker, *, disk: Disk, one_
         settings=settings,
         grace_seconds=5,
         requests=Requests(outbox.root, disk),
+        corrector=corrector,
     )
 
 

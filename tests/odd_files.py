@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import pypdf
-from pypdf.generic import NameObject, NumberObject
+from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject, TextStringObject
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
@@ -96,3 +96,35 @@ def _written(writer: pypdf.PdfWriter) -> bytes:
     target = io.BytesIO()
     writer.write(target)
     return target.getvalue()
+
+
+def switch_layer_off(data: bytes, name: str, *, off: bool) -> bytes:
+    """Return the PDF with a layer of that name, which its first page may use, switched on or off."""
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(data))
+    layer = writer._add_object(DictionaryObject({NameObject("/Type"): NameObject("/OCG")}))
+    page = writer.pages[0]
+    page["/Resources"][NameObject("/Properties")] = DictionaryObject({NameObject(f"/{name}"): layer})
+    state = DictionaryObject({NameObject("/OFF" if off else "/ON"): ArrayObject([layer])})
+    layers = {NameObject("/OCGs"): ArrayObject([layer]), NameObject("/D"): state}
+    writer.root_object[NameObject("/OCProperties")] = DictionaryObject(layers)
+    return _written(writer)
+
+
+def change_field(data: bytes, change: str) -> bytes:
+    """Return the form with its first field put out of sight in one way; `none` leaves it as it is."""
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(data))
+    page = writer.pages[0]
+    field = page["/Annots"][0].get_object()
+    match change:
+        case "hidden":
+            field[NameObject("/F")] = NumberObject(2)
+        case "nowhere":
+            del page["/Annots"]
+        case "no_size":
+            field[NameObject("/Rect")] = ArrayObject([NumberObject(60)] * 4)
+        case "white":
+            field[NameObject("/DA")] = TextStringObject("/Helv 12 Tf 1 g")
+            field[NameObject("/MK")] = DictionaryObject()
+        case "tiny":
+            field[NameObject("/DA")] = TextStringObject("/Helv 1 Tf 0 g")
+    return _written(writer)

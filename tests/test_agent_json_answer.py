@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from pipeline.agent import ActionContext, CompletionSettings, prompt_llm_for_json
-from pipeline.agent.json_answer import NotJson, json_candidates, read_json
+from pipeline.agent.json_answer import NotJson, json_candidates, read_json, repeats_itself
 from pipeline.agent.messages import system_message, user_message
-from pipeline.errors import ConfigError, HostFault, OutputFault
+from pipeline.errors import AnswerCutOff, ConfigError, ContextOverflow, HostFault, OutputFault
 from pipeline.llm.protocol import JsonObject, ModelReply
 from pipeline.llm.scripted import ScriptedModel, says
 
@@ -124,6 +124,39 @@ async def test_a_cut_off_answer_may_be_twice_as_long_once() -> None:
     assert [request.max_tokens for request in model.requests] == [100, 200, 200, 200]
     assert model.requests[1].messages == model.requests[0].messages
     assert "cut off" in model.requests[2].messages[-1]["content"]
+
+
+async def test_endless_repetition_gets_no_more_room() -> None:
+    """An answer that only repeats itself is not asked for at twice the length, but sent back with the reason."""
+    answer, model = await ask(says('{"total": 1' + "0, " * 400, finish_reason="length"), says(GOOD), max_tokens=100)
+    assert answer == {"total": Decimal("12.10")}
+    assert [request.max_tokens for request in model.requests] == [100, 100]
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        ("and so on and so on " * 30, True),
+        ('{"a": 1' + " " * 50, True),
+        ('{"lines": [' + '{"d": "Rope", "total": "3.00"}, ' * 12, False),
+        ("".join(f"{n}, " for n in range(500)), False),
+        ("", False),
+    ],
+)
+def test_repetition_is_told_from_length(text: str, repeats: bool) -> None:
+    """Twenty times the same passage at the end is repetition; a long list is not."""
+    assert repeats_itself(text) is repeats
+
+
+async def test_a_divisible_question_is_not_asked_in_vain() -> None:
+    """Where the caller can ask for less, an answer that is cut off twice or empty twice says so at once."""
+    cut = says('{"total": 1', finish_reason="length")
+    with pytest.raises(AnswerCutOff):
+        await ask(cut, cut, divisible=True, max_tokens=100)
+    with pytest.raises(ContextOverflow):
+        await ask(says(""), says(""), divisible=True)
+    answer, _ = await ask(says(""), says(GOOD), divisible=True)
+    assert answer == {"total": Decimal("12.10")}
 
 
 async def test_drafts_of_a_cut_off_answer_do_not_count() -> None:

@@ -15,6 +15,7 @@ from pipeline.agent.json_language import AdaptiveLanguage, JsonActionLanguage, a
 from pipeline.agent.language import AgentLanguage, FunctionCallingLanguage
 from pipeline.agent.memory import Memory, MemoryItem, MemoryType
 from pipeline.llm.protocol import ModelReply, ToolCall
+from pipeline.llm.scripted import calls, says
 
 GOALS = [Goal("Weigh", "Weigh what you are given.")]
 
@@ -141,3 +142,17 @@ def test_between_a_result_and_a_reminder_the_assistant_has_a_turn(actions: Actio
     prompt = language.construct_prompt(goals=GOALS, memory=memory, actions=actions)
 
     assert [message["role"] for message in prompt.messages][-3:] == ["tool", "assistant", "user"]
+
+
+@pytest.mark.parametrize("begins_in_json", [False, True])
+def test_a_refused_form_gives_way_to_the_other_once(begins_in_json: bool, actions: ActionRegistry) -> None:
+    """A template without tools gets JSON, an engine without grammars gets tools, and neither goes back and forth."""
+    language = AdaptiveLanguage(begins_in_json=begins_in_json)
+    assert language.give_way()
+    assert not language.give_way()
+    prompt = language.construct_prompt(goals=(), memory=Memory([MemoryItem(MemoryType.USER, "go")]), actions=actions)
+    assert bool(prompt.tools) is begins_in_json
+    assert language.proved == ""
+    call = calls(("weigh", {"thing": "a"})) if begins_in_json else says('{"tool": "weigh", "arguments": {}}')
+    language.parse_response(call, memory=Memory(), actions=actions)
+    assert language.proved == ("tools" if begins_in_json else "json")

@@ -121,7 +121,9 @@ def test_show_tells_the_story_and_the_evidence(worked: Path) -> None:
     done = pipeline("show", "kettenglueck", place=worked)
     assert done.returncode == 0
     assert "tool extract_invoice_data" in done.stdout
-    assert "invoice_number" in done.stdout
+    assert "where it says so" in done.stdout
+    (row,) = (line for line in done.stdout.splitlines() if "│ invoice_number" in line)
+    assert "p. 1: " in row
 
 
 def test_show_prints_json(worked: Path) -> None:
@@ -178,6 +180,23 @@ def test_run_without_lm_studio_says_so_at_once(tmp_path: Path) -> None:
     done = pipeline("run", *samples("kettenglueck-lastenrad.txt"), place=tmp_path)
     assert done.returncode == 2
     assert "does not answer" in done.stderr
+
+
+def test_correct_puts_a_value_right_and_says_what_is_left(worked: Path, tmp_path: Path) -> None:
+    """A wrong value ends with 1 and the command that answers for it, which ends with 0; a slip ends with 2."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    slip = pipeline("correct", "kettenglueck", "totl_amount=1", place=tmp_path)
+    assert (slip.returncode, "fields like it: total_amount" in slip.stderr) == (2, True)
+    left = pipeline("correct", "kettenglueck", "due_date=2031-01-31", place=tmp_path)
+    assert (left.returncode, "--accept" in left.stdout) == (1, True)
+    done = pipeline("correct", "kettenglueck", "--accept", "--json", place=tmp_path)
+    assert (done.returncode, loads(done.stdout)["invoice"]["due_date"]) == (0, "2031-01-31")
+    assert "2031-01-31" in pipeline("export", place=tmp_path).stdout
+    shown = pipeline("show", "kettenglueck", place=tmp_path).stdout
+    assert "accepted by" in shown
+    assert "→ 2031-01-31" in shown
+    (first, second) = loads(pipeline("show", "kettenglueck", "--json", place=tmp_path).stdout)["corrections"]
+    assert (first["changes"][0]["to"], [one["field"] for one in second["accepted"]]) == ("2031-01-31", ["due_date"])
 
 
 def test_replay_takes_a_failed_job_and_keeps_its_attempts(worked: Path, server: str) -> None:

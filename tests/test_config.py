@@ -134,3 +134,22 @@ def test_the_local_folder_comes_before_the_shipped_one(tmp_path: Path, monkeypat
     (tmp_path / "config" / "pipeline.toml").touch()
     assert config_folder({}).resolve() == tmp_path / "config"
     assert config_folder({"PIPELINE_CONFIG": ""}).resolve() == tmp_path / "config"
+
+
+@pytest.mark.parametrize(
+    ("text", "passwords"), [("", []), ("one", ["one"]), ('["one", "two"]', ["one", "two"]), ("[x", ["[x"])]
+)
+def test_passwords_come_from_the_environment(folder: Path, text: str, passwords: list[str]) -> None:
+    """One password as it is, or several as a list."""
+    environment = {"PIPELINE_CONFIG": str(folder), "PIPELINE_READING__PASSWORDS": text}
+    settings = load_settings(environment=environment)
+    assert [word.get_secret_value() for word in settings.reading.passwords] == passwords
+
+
+def test_a_mistake_in_a_secret_does_not_show_it(folder: Path) -> None:
+    """What is wrong with a list of passwords is said without the passwords."""
+    environment = {"PIPELINE_CONFIG": str(folder), "PIPELINE_READING__PASSWORDS": '["hush"' + ', "hush"' * 30 + "]"}
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environment=environment)
+    assert "passwords" in caught.value.message
+    assert "hush" not in caught.value.message + caught.value.hint

@@ -16,6 +16,7 @@ ORDER = [
     "outbox",
     "watching",
     "daemon",
+    "scans",
     "LM Studio",
     "model",
     "context",

@@ -10,6 +10,7 @@ from einvoice_files import Facts, associate, attach, cii, ubl, zugferd_1
 from odd_files import LINES, encrypt, make_pdf, make_picture_pdf, save
 
 from pipeline.document.attachments import MAX_ATTACHMENTS
+from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Attachment, Document
 from pipeline.document.parse import parse_file
@@ -21,7 +22,8 @@ CII = cii(Facts())
 
 
 def parse(path: Path) -> Document:
-    return parse_file(path, name=path.name, settings=ReadingSettings())
+    settings = ReadingSettings()
+    return combined(parse_file(path, name=path.name, settings=settings), None, settings=settings)
 
 
 def found(folder: Path, data: bytes) -> dict[str, str]:

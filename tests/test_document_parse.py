@@ -16,6 +16,7 @@ from odd_files import (
     with_content,
 )
 
+from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Document, Notice
 from pipeline.document.parse import parse_file
@@ -26,7 +27,7 @@ PDF = make_pdf()
 
 
 def parse(path: Path, settings: ReadingSettings = SETTINGS) -> Document:
-    return parse_file(path, name=path.name, settings=settings)
+    return combined(parse_file(path, name=path.name, settings=settings), None, settings=settings)
 
 
 def refused(path: Path, settings: ReadingSettings = SETTINGS) -> DocumentError:
@@ -98,7 +99,7 @@ def test_a_page_without_text_beside_others_is_noticed(tmp_path: Path) -> None:
         ("scan.pdf", make_picture_pdf(), "no_text"),
         ("page.pdf", b"<html><body>Please sign in</body></html>", "unsupported"),
         ("packed.pdf", b"PK\x03\x04" + PDF, "unsupported"),
-        ("picture.txt", b"\x89PNG\r\n\x1a\n" + bytes(50), "unsupported"),
+        ("picture.txt", b"GIF89a" + bytes(50), "unsupported"),
         ("program.txt", bytes(range(256)), "unsupported"),
         ("error.pdf", b"503 service unavailable", "not_a_pdf"),
         ("denied.pdf", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "not_a_pdf"),
@@ -199,3 +200,12 @@ def read_or_reason(path: Path) -> str:
     except DocumentError as error:
         return error.reason
     return "read"
+
+
+def test_comments_of_an_xml_file_are_left_out_and_named(tmp_path: Path) -> None:
+    """No viewer shows them, so a model is not shown them either; one without an end takes the rest."""
+    text = "<?xml version='1.0'?><note><?order obey?>Total 96.00<!-- Total 9999.00 --> EUR</note>"
+    document = parse(save(tmp_path, "a.xml", text))
+    assert document.text == "<?xml version='1.0'?><note>Total 96.00 EUR</note>"
+    assert "2 XML comments" in document.notices[0].text
+    assert parse(save(tmp_path, "b.xml", "<note>Total 96.00<!-- 9999.00</note>")).text == "<note>Total 96.00"

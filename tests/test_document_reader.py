@@ -8,15 +8,18 @@ from pathlib import Path
 
 import anyio
 import pytest
-from odd_files import LINES, make_pdf, save, with_content
+from odd_files import LINES, encrypt, make_pdf, save, with_content
 
+from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Document
 from pipeline.document.parse import parse_file
 from pipeline.document.process import ReaderExit, ReaderProcess
 from pipeline.document.reader import DocumentReader
+from pipeline.document.second import parse_again
 from pipeline.errors import DocumentError
 
+ODD = "Überweisung — naïve “quotes” \\ 1"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses fifos and Linux' own ways to watch processes")
 
 
@@ -24,6 +27,11 @@ def readers() -> list[int]:
     """Return the process ids of our children."""
     threads = Path(f"/proc/{os.getpid()}/task").iterdir()
     return [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
+
+
+def command_line(pid: int) -> bytes:
+    """Return what everybody can see of how a process was started."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 @pytest.fixture
@@ -41,11 +49,12 @@ async def refused(reader: DocumentReader, path: Path) -> DocumentError:
 
 
 async def test_a_document_comes_back_as_it_was_read(tmp_path: Path) -> None:
-    """The way through a process changes nothing, and the name is the one that was asked for."""
-    path = save(tmp_path, "source.pdf", make_pdf(LINES, ("Überweisung — naïve “quotes” \\ 1",)))
+    """The way through processes changes nothing, and the name is the one that was asked for."""
+    path, name, settings = save(tmp_path, "source.pdf", make_pdf(LINES, (ODD,))), "März 2026.pdf", ReadingSettings()
     async with DocumentReader() as reader:
-        document = await reader.read(path, name="März 2026.pdf")
-    assert document == parse_file(path, name="März 2026.pdf", settings=ReadingSettings())
+        document = await reader.read(path, name=name)
+    first, second = (parse(path, name=name, settings=settings) for parse in (parse_file, parse_again))
+    assert document == combined(first, second, settings=settings)
 
 
 async def test_an_error_comes_back_whole(tmp_path: Path) -> None:
@@ -67,6 +76,32 @@ async def test_a_process_is_kept_for_the_next_document_and_replaced_in_time(tmp_
     assert len(seen) == 2
     assert len(set(seen)) == 2
     assert readers() == []
+
+
+LOCKED = encrypt(make_pdf(), user_password="käse-17", owner_password="x")
+
+
+@linux
+async def test_a_locked_file_is_opened_with_a_password_of_the_settings(tmp_path: Path) -> None:
+    """The passwords are tried in turn; no process shows them on its command line, and no copy of the settings."""
+    settings = ReadingSettings(passwords=("other", "käse-17"))
+    async with DocumentReader(settings) as reader:
+        document = await reader.read(save(tmp_path, "locked.pdf", LOCKED))
+        told = b"".join(command_line(pid) for pid in readers())
+    assert "BP-1042" in document.text
+    assert "käse-17".encode() not in told
+    assert "käse-17" not in f"{settings!r} {settings} {settings.model_dump_json()} {document}"
+
+
+async def test_a_locked_file_that_no_password_fits_says_what_to_do(tmp_path: Path) -> None:
+    """The reason is its own, and neither message nor hint repeats a password."""
+    path = save(tmp_path, "locked.pdf", LOCKED)
+    for passwords in ((), ("wrong-1", "wrong-2")):
+        async with DocumentReader(ReadingSettings(passwords=passwords)) as reader:
+            error = await refused(reader, path)
+        assert (error.reason, error.transient) == ("encrypted", False)
+        assert "[reading]" in error.hint
+        assert "wrong-" not in f"{error} {error.message} {error.hint}"
 
 
 @linux
@@ -172,6 +207,7 @@ import sys
 sys.path[:] = {path!r}
 import anyio
 from pathlib import Path
+from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.process import ReaderExit, ReaderProcess
 

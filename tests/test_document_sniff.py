@@ -41,9 +41,7 @@ def test_readable_kinds_are_told_by_content(data: bytes, kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("data", "word"),
     [
-        (b"\x89PNG\r\n\x1a\n" + bytes(20), "PNG"),
-        (b"\xff\xd8\xff\xe0" + bytes(20), "JPEG"),
-        (b"II*\x00" + bytes(20), "TIFF"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 " + bytes(20), "WebP"),
         (b"BM\x10\x00\x00\x00\x00\x00\x00\x00" + bytes(20), "BMP"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(20), "HEIC"),
         (zip_of("a.txt"), "ZIP"),
@@ -64,6 +62,19 @@ def test_foreign_kinds_are_named_with_advice(data: bytes, word: str) -> None:
     assert content.kind is Kind.FOREIGN
     assert word in content.what
     assert content.hint
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "image/png"),
+        (b"\xff\xd8\xff\xe0" + bytes(20), "image/jpeg"),
+        (b"II*\x00" + bytes(20), "image/tiff"),
+    ],
+)
+def test_pictures_that_can_be_read_are_told_apart(data: bytes, media_type: str) -> None:
+    """A photo or a scan may be an invoice as well."""
+    assert sniff(data) == (Kind.PICTURE, "", media_type, "")
 
 
 def test_the_encoding_an_xml_file_declares_is_believed() -> None:

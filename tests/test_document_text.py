@@ -74,3 +74,18 @@ def test_hidden_characters_are_taken_out_and_counted() -> None:
 def test_only_characters_that_mean_something_count_as_visible() -> None:
     """Blanks, replacement characters and private-use signs of unmapped fonts are no text."""
     assert visible_characters("a b\n\ufffd\ue001c") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Rech\u00adnung", "Rechnung"),
+        ("Rech\u00ad\nnung", "Rech-\nnung"),
+        ("INV\u00ad0017", "INV-0017"),
+        ("a\U000e0041\U000e01f0\ufe0fb", "ab"),
+        ("9\u20609\u2063.\u034f00", "99.00"),
+    ],
+)
+def test_characters_without_a_look_of_their_own_are_taken_out(text: str, expected: str) -> None:
+    """Soft hyphens are kept where they are printed; variants, tags and joiners can carry letters that nobody sees."""
+    assert clean(text).text == expected

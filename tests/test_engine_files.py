@@ -560,10 +560,10 @@ async def test_a_job_that_is_opened_again_at_its_very_end_runs_again(outbox: Out
     def open_again(progress: Progress) -> None:
         if progress.state is State.DONE and len(body.calls) == 1:
             again = outbox.reopen(progress.job, reason="test", fresh=True)
-            engine._room.acquire_nowait()
             engine.submit(again)
 
     engine = engine_over(outbox, body, observer=open_again)
+    await engine.room()  # for the second run
     await work(engine, claim(outbox))
     only(outbox, State.DONE)
     assert len(body.calls) == 2

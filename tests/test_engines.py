@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -58,6 +58,19 @@ class Body:
             return Document(claim.name, claim.sha256, claim.size, "text/plain", (Page(1, "text"),)).to_json()
 
         return Document.from_json(await steps.run("document", {"sha256": claim.sha256}, read))
+
+    async def pictures(self, job: JobFolder, document: Document) -> Mapping[int, bytes]:  # noqa: ARG002 - likewise
+        return {}
+
+    async def corrected(
+        self,
+        job: JobFolder,  # noqa: ARG002 - likewise
+        claim: Claim,  # noqa: ARG002 - likewise
+        outcome: Outcome,
+        *,
+        state: Mapping[str, Any],  # noqa: ARG002 - likewise
+    ) -> Outcome:
+        return outcome
 
     async def __call__(self, job: Job, claim: Claim, steps: Journal) -> Outcome:
         await self.read(job, claim, steps)

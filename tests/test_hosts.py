@@ -14,6 +14,7 @@ from pipeline.errors import (
     ConfigError,
     ContextOverflow,
     HostFault,
+    HostRefuses,
     ModelError,
     ModelSetupFault,
     OutputFault,
@@ -245,10 +246,23 @@ async def test_a_one_shot_command_is_told_of_a_refusal_at_once() -> None:
     server = FakeServer(looks=[NO_KEY])
     host = hosted(server, max_wait_seconds=60, probe_interval_seconds=30)
     for _ in range(2):
-        with pytest.raises(ModelSetupFault, match="API token is required") as caught:
+        with pytest.raises(HostRefuses, match="API token is required") as caught:
             await host.complete(request())
         assert caught.value.hint == "set api_key"
     assert server.looked == 1
+
+
+@pytest.mark.parametrize(
+    ("look", "status"), [(NO_KEY, HostStatus.REFUSED), (AWAY, HostStatus.DOWN), (HERE, HostStatus.UNKNOWN)]
+)
+async def test_a_glance_finds_what_no_call_could_pass(look: HostFacts, status: HostStatus) -> None:
+    """Before the first call a refusal or absence is seen without sending anything; what is well stays to be proved."""
+    server = FakeServer(looks=[look])
+    host = hosted(server)
+    await host.glance()
+    await host.glance()
+    assert host.state.status is status
+    assert (server.looked <= 2, server.asked, server.warmed_up) == (True, 0, 0)
 
 
 async def test_a_one_shot_command_waits_only_so_long() -> None:
@@ -297,6 +311,30 @@ async def test_another_model_after_an_outage_gets_a_new_connection() -> None:
 
     assert server.connected == [SMALL, other]
     assert [entry["event"] for entry in logs][-1] == "model.substituted"
+
+
+OTHER = ModelFacts("other", loaded=True)
+
+
+async def test_an_answer_from_another_model_than_asked_for_is_not_taken() -> None:
+    """The model that was asked for is loaded again by the host's check, and asked again; that is bounded."""
+    both = replace(HERE, models=(SMALL, OTHER))
+    server = FakeServer(looks=[both], outcomes=[replace(FINE, model="other"), FINE])
+    assert (await hosted(server, model="small").complete(request())).model == "small"
+    assert (server.asked, server.warmed_up) == (2, 2)
+
+    stubborn = FakeServer(looks=[both], outcomes=[replace(FINE, model="other")])
+    with pytest.raises(OutputFault, match="where small was asked for"):
+        await hosted(stubborn, model="small", fault_retries=2).complete(request())
+    assert stubborn.asked == 3
+
+
+@pytest.mark.parametrize(("asked", "answered"), [("", "other"), ("small", "small-v2.gguf"), ("small", "")])
+async def test_another_name_is_no_other_model(asked: str, answered: str) -> None:
+    """Where any model will do, or the name is that of no other model of the server, the answer is taken."""
+    server = FakeServer(looks=[replace(HERE, models=(SMALL, OTHER))], outcomes=[replace(FINE, model=answered)])
+    await hosted(server, model=asked).complete(request())
+    assert server.asked == 1
 
 
 async def test_a_model_that_was_unloaded_is_asked_for_again() -> None:

@@ -91,3 +91,13 @@ def test_another_name_with_the_same_tax_number_is_hardly_the_same_vendor() -> No
     assert found(vendor=vendor(name="Acme Ltd", iban=account))["iban_changed"].severity is Severity.ERROR
     assert found(vendor=vendor(name="Zephyr", iban=account))["iban_changed"].severity is Severity.WARNING
     assert "duplicate_number" not in found(invoice_number="RE-2", vendor=vendor(name="Zephyr"))
+
+
+def test_doubtful_invoices_prove_no_habit() -> None:
+    """A forged account does not become a known one by being sent twice."""
+    forged = vendor(iban="DE02120300000000202051")
+    doubtful = PastInvoice("job-9", NEXT.model_copy(update={"invoice_number": "RE-8", "vendor": forged}), is_done=False)
+    history = VendorHistory((doubtful, *HISTORY.past))
+    (finding,) = history_findings(NEXT.model_copy(update={"vendor": forged}), history)
+    assert finding.code == "iban_changed"
+    assert history_findings(NEXT, history) == ()

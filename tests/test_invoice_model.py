@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.invoice.asking import Asked, FurtherField
 from pipeline.invoice.model import (
+    Adjustment,
     Extraction,
     Invoice,
     Kind,
@@ -23,6 +25,7 @@ from pipeline.invoice.model import (
     invoice_schema,
     loads,
 )
+from pipeline.invoice.own_fields import OwnField
 
 INVOICE = Invoice(
     invoice_number="R-1",
@@ -81,13 +84,17 @@ def test_written_invoice_fits_its_schema() -> None:
 
 def test_fields_name_their_business_term() -> None:
     """Every field of an invoice says which term of EN 16931 it is."""
-    for model in (Invoice, Party, Tax, LineItem):
+    for model in (Invoice, Party, Tax, LineItem, Adjustment):
         for name, field in model.model_fields.items():
-            assert "(B" in (field.description or ""), name
+            assert "(B" in (field.description or "") or name == "own_fields", name
 
 
-def test_extraction_schema_is_fit_for_a_grammar() -> None:
-    """The schema has a bound on every string and list, asks for every key and uses no keyword that servers refuse."""
+ALL = Asked(tuple(FurtherField), (OwnField(name="cost_centre", description="Kostenstelle"),))
+
+
+@pytest.mark.parametrize("asked", [Asked(), ALL])
+def test_extraction_schema_is_fit_for_a_grammar(asked: Asked) -> None:
+    """The schema has a bound on every string and list, and uses no keyword that servers refuse or drop."""
 
     def walk(node: dict[str, object]) -> None:
         assert not {"pattern", "format", "$ref", "title", "anyOf"} & set(node)
@@ -96,7 +103,7 @@ def test_extraction_schema_is_fit_for_a_grammar() -> None:
             properties = node["properties"]
             assert isinstance(properties, dict)
             assert node["additionalProperties"] is False
-            assert node["required"] == list(properties)
+            assert set(node["required"]) <= set(properties)
             for child in properties.values():
                 walk(child)
         elif kind == "array":
@@ -106,11 +113,18 @@ def test_extraction_schema_is_fit_for_a_grammar() -> None:
         else:
             assert "enum" in node or isinstance(node["maxLength"], int)
 
-    schema = extraction_schema()
-    walk(schema)
-    assert set(schema["properties"]) == {"kind", *Invoice.model_fields}
+    walk(asked.schema())
+
+
+def test_the_schema_has_the_fields_of_an_invoice() -> None:
+    """All but the rounding can be asked for; what comes on top of the first fields may be left out of an answer."""
+    schema, short = ALL.schema(), extraction_schema()
+    assert set(schema["properties"]) == {"kind", *Invoice.model_fields} - {"rounding_amount"}
     assert set(schema["properties"]["line_items"]["items"]["properties"]) == set(LineItem.model_fields)
     assert set(schema["properties"]["vendor"]["properties"]) == set(Party.model_fields)
+    assert set(schema["properties"]["charges"]["items"]["properties"]) == set(Adjustment.model_fields)
+    assert set(schema["required"]) == set(short["required"]) | {"own_fields"}
+    assert Asked().schema() == short
 
 
 def test_extraction_reads_what_models_write() -> None:

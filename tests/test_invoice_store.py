@@ -229,3 +229,25 @@ def test_history_keeps_what_another_job_overwrote(store: InvoiceStore) -> None:
     put(store, invoice("R-1", "12.00"), "b", minutes=1)
     history = store.history_of(invoice("R-1", "12.00"), not_job="b")
     assert [(one.job, one.invoice.total_amount) for one in history.past] == [("a", Decimal("10.00"))]
+
+
+def test_doubtful_invoice_does_not_touch_what_another_job_stored(store: InvoiceStore) -> None:
+    """A forged invoice under a known number waits in a record of its own; accepted, it takes the place."""
+    first = put(store, invoice(total="10.00"), "a")
+    forged = put(store, invoice(total="9999.00"), "b", minutes=1, status="review")
+    assert forged.outcome is Outcome.CREATED
+    assert [(row.job, row.status, str(row.invoice.total_amount)) for row in store.rows()] == [
+        ("a", "done", "10.00"),
+        ("b", "review", "9999.00"),
+    ]
+    assert put(store, invoice(total="11.00"), "b", minutes=2) == Stored(first.record_id, Outcome.UPDATED, 1)
+    assert totals(store) == ["11.00"]
+
+
+def test_doubtful_invoice_stored_again_stays_where_it_is(store: InvoiceStore) -> None:
+    """A replay that finds the same doubts changes its own record alone."""
+    put(store, invoice(total="10.00"), "a")
+    forged = put(store, invoice(total="9999.00"), "b", minutes=1, status="review")
+    again = put(store, invoice(total="9998.00"), "b", minutes=2, status="review")
+    assert (again.record_id, again.outcome) == (forged.record_id, Outcome.UPDATED)
+    assert totals(store) == ["10.00", "9998.00"]

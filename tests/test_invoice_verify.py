@@ -469,7 +469,7 @@ def test_unknown_correction_is_refused(path: str) -> None:
 
 
 def test_big_document_is_quick() -> None:
-    """Fifty pages with two hundred lines take no more than seconds, however slow the machine."""
+    """Fifty pages with two hundred lines take no more than seconds of processor time."""
     rows = [
         f"{n:4}  Part number A{n:04} steel  {n + 1:5}  {n + 0.5:10.2f}  {(n + 1) * (n + 0.5):12,.2f}"
         for n in range(200)
@@ -480,9 +480,9 @@ def test_big_document_is_quick() -> None:
         {"description": f"Part number A{n:04} steel", "quantity": f"{n + 1}", "total": f"{(n + 1) * (n + 0.5):.2f}"}
         for n in range(200)
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     verified = verify({"line_items": items}, Document("x", "0" * 64, 1, "application/pdf", pages))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert verified.invoice
     assert all(line.total is not None and line.quantity is not None for line in verified.invoice.line_items)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -214,6 +216,25 @@ async def test_a_refused_connection_is_a_host_fault() -> None:
                 await model.complete(PLAIN)
 
     assert "lms server start" in caught.value.hint
+
+
+async def test_a_connection_that_is_reset_is_a_host_fault_after_at_most_one_more_try() -> None:
+    """The library's own repetition, which cannot be switched off, stays the only one."""
+    requests = 0
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        await reader.read(65536)
+        requests += 1
+        # Closing at once, without waiting, is what the other side sees as a reset.
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    server = await asyncio.start_server(reset, "127.0.0.1", 0)
+    async with server, connected(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as model:
+        with pytest.raises(HostFault, match="does not answer"):
+            await model.complete(PLAIN)
+    assert 1 <= requests <= 2
 
 
 async def test_a_timeout_is_a_host_fault_after_one_request() -> None:

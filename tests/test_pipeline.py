@@ -149,3 +149,31 @@ async def test_the_document_goes_to_the_server_with_every_call_but_is_never_writ
     ]
     assert loop_calls
     assert not any(line in arguments for line in lines if len(line) > 20 for arguments in loop_calls)
+
+
+_UNEQUAL = """Lantern Works Ltd
+7 Quay Street, Bristol BS1 4DB
+
+Invoice number: LW-2041
+Date: 2025-03-04
+Currency: GBP
+
+Lamp repair              100.00
+Net                      100.00
+VAT 20 %                  20.00
+Total GBP                {total}
+"""
+
+
+async def test_an_invoice_in_order_takes_two_calls_and_one_in_doubt_a_third_for_the_second_look(
+    settings: Settings,
+) -> None:
+    """Choosing and extracting are enough where nothing contradicts; an error goes back to the model once."""
+    async with serving(settings) as app:
+        for number, (name, total) in enumerate((("in-order.txt", "120.00"), ("in-doubt.txt", "125.00")), 1):
+            (settings.folders.inbox / name).write_text(_UNEQUAL.format(total=total))
+            await until(lambda number=number: finished(app) == number)  # type: ignore[misc]
+    told = {
+        name: (one["status"], one["usage"]["model_calls"]) for name, one in results(settings.folders.outbox).items()
+    }
+    assert told == {"in-order.txt": ("done", 2), "in-doubt.txt": ("review", 3)}

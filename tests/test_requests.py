@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pipeline.disk import Disk
@@ -40,3 +41,17 @@ def test_half_written_and_foreign_files_are_no_requests(tmp_path: Path) -> None:
     for name in (".a.replay.writing", "notes.txt", "a"):
         (folder / name).touch()
     assert list(Requests(tmp_path, Disk()).waiting()) == []
+
+
+def test_corrections_come_in_the_order_in_which_they_were_asked_for(tmp_path: Path) -> None:
+    """They are no requests to replay, and what is none of ours is passed over."""
+    requests = Requests(tmp_path, Disk())
+    for key in ("2026-b", "2026-a"):
+        asked = {"key": key, "at": "", "by": "", "values": {}, "accept": False}
+        requests.leave_correction("lamp-0123456789ab", key, json.dumps(asked).encode())
+    (tmp_path / ".requests" / "lamp-0123456789ab.x.correct").write_text("[]")
+    first, second = requests.corrections()
+    assert (first.job, first.asked["key"], second.asked["key"]) == ("lamp-0123456789ab", "2026-a", "2026-b")
+    requests.correction_done(first)
+    assert list(requests.corrections()) == [second]
+    assert list(requests.waiting()) == []

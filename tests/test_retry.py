@@ -12,6 +12,7 @@ from pipeline.errors import (
     ContextOverflow,
     DocumentError,
     HostFault,
+    HostRefuses,
     ModelSetupFault,
     OutputFault,
     SessionLimit,
@@ -22,7 +23,7 @@ from pipeline.retry import GiveUp, Retry, RetrySettings, decide, delay_before
 SETTINGS = RetrySettings(attempts=3, first_delay_seconds=2, delay_factor=4, longest_delay_seconds=30)
 
 
-@pytest.mark.parametrize("error", [HostFault("away"), StorageFault("full")])
+@pytest.mark.parametrize("error", [HostFault("away"), HostRefuses("401"), StorageFault("full")])
 @pytest.mark.parametrize("charged", [1, 3, 50])
 def test_what_the_job_cannot_help_is_tried_again_without_charge(error: Exception, charged: int) -> None:
     """A dead LM Studio delays all and fails none, however often."""

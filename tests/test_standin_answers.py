@@ -39,6 +39,19 @@ def test_stores_what_was_extracted() -> None:
     assert next_tool(EXTRACTED) == "store_invoice"
 
 
+def test_calls_both_tools_where_the_prompt_asks_for_it() -> None:
+    """Told to call them in one reply it does so once; told nothing it calls one after the other."""
+    told = [{"role": "system", "content": "Extract and store in the same reply."}, *messages()[1:]]
+    request = ChatRequest(model="m", messages=tuple(told), tools=tuple(TOOLS))
+    calls = answer(request).calls
+    assert [call.name for call in calls] == ["extract_invoice_data", "store_invoice"]
+    assert len({call.id for call in calls}) == 2
+    assert next_tool() == "extract_invoice_data"
+    refused = exchange("store_invoice", {"stored": False}, identity="2")
+    again = answer(ChatRequest(model="m", messages=(*told, *EXTRACTED, *refused), tools=tuple(TOOLS)))
+    assert [call.name for call in again.calls] == ["store_invoice"]
+
+
 @pytest.mark.parametrize(
     "result", [{"error": "model away"}, {"ok": False}, {"result": {"status": "failed"}}, "error: no"]
 )

@@ -22,7 +22,7 @@ from pipeline.agent.language import AgentLanguage, FunctionCallingLanguage, Plan
 from pipeline.agent.memory import Memory, MemoryItem, MemoryType
 from pipeline.agent.messages import Content
 from pipeline.agent.steps import DirectSteps, Meter, MeteredModel, SteppedModel, Steps
-from pipeline.errors import SessionLimit
+from pipeline.errors import ContextOverflow, RequestRefused, SessionLimit
 from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
 
 
@@ -99,11 +99,13 @@ class Agent:
         context: ActionContext | None = None,
         steps: Steps | None = None,
         meter: Meter | None = None,
+        shorter_task: str = "",
     ) -> SessionOutcome:
         """Work at the task until a terminal action succeeds; raise `SessionLimit` when a limit comes first.
 
         A `memory` given is gone on with, and appended to. `context` brings what tools need, also how they ask. `steps`
-        records; a `meter` given keeps the count even when the session raises, and counts from what it holds.
+        records; a `meter` given keeps the count even when the session raises, and counts from what it holds. A
+        `shorter_task` is told in place of the task once a request with it has turned out too long for the model.
         """
         session = _Session(
             limits=self._limits.model_copy(update={"steps": min(self._limits.steps, max_iterations)}),
@@ -114,8 +116,10 @@ class Agent:
             clock=self._clock,
             started_at=self._clock(),
             max_tokens=self._completion.max_tokens,
+            task=MemoryItem(MemoryType.USER, task),
+            shorter_task=MemoryItem(MemoryType.USER, shorter_task) if shorter_task else None,
         )
-        session.remember(MemoryItem(MemoryType.USER, task))
+        session.remember(session.task)
         while session.ending is None:
             session.check_limits()
             reply = await self._ask(session)
@@ -127,6 +131,17 @@ class Agent:
         return session.outcome(session.ending)
 
     async def _ask(self, session: _Session) -> ModelReply:
+        while True:
+            try:
+                return await self._request(session)
+            except ContextOverflow:
+                if not session.shorten():
+                    raise
+            except RequestRefused:
+                if not self._language.give_way():
+                    raise
+
+    async def _request(self, session: _Session) -> ModelReply:
         prompt = self._language.construct_prompt(goals=self._goals, memory=session.memory, actions=self._actions)
         model = MeteredModel(SteppedModel(self._model, session.recorder), session.meter)
         session.steps += 1
@@ -191,6 +206,9 @@ class Agent:
             session.ending = _Ending(StopReason.NO_TOOL_CALL, reply.text, None)
             return
         session.reminders += 1
+        if reply.is_silent and session.reminders > 1:
+            # Some servers answer a prompt that they had no room for with nothing.
+            session.shorten()
         session.remember(self._language.reminder(reply, actions=self._actions))
 
 
@@ -213,6 +231,8 @@ class _Session:
     clock: Callable[[], float]
     started_at: float
     max_tokens: int
+    task: MemoryItem
+    shorter_task: MemoryItem | None
     steps: int = 0
     reminders: int = 0
     repetitions: int = 0
@@ -222,6 +242,15 @@ class _Session:
     def remember(self, item: MemoryItem) -> None:
         self.memory.add_memory(item)
         self.recorder.note("memory.added", **item.to_json())
+
+    def shorten(self) -> bool:
+        """Tell the task in its shorter form from now on; say whether there is one that was not told yet."""
+        if self.shorter_task is None:
+            return False
+        shorter, self.shorter_task = self.shorter_task, None
+        self.memory = Memory(shorter if item is self.task else item for item in self.memory)
+        self.recorder.note("memory.added", **shorter.to_json())
+        return True
 
     def check_limits(self) -> None:
         if self.steps >= self.limits.steps:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.agent.context import ActionContext, CompletionSettings
 from pipeline.agent.messages import assistant_message, merge_same_role, user_message
 from pipeline.agent.schema import flat_schema, validation_problems
-from pipeline.errors import ConfigError, OutputFault
+from pipeline.errors import AnswerCutOff, ConfigError, ContextOverflow, OutputFault
 from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest
 
 _log = structlog.get_logger()
@@ -29,6 +29,8 @@ _M = TypeVar("_M", bound=BaseModel)
 _MAX_DECODE_ATTEMPTS = 2000
 _MAX_PROBLEM_CHARACTERS = 400
 _MAX_ECHO_CHARACTERS = 4000
+_LONGEST_PASSAGE_CHARACTERS = 200
+_REPETITIONS = 20
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
 _OPENING_BRACKET = re.compile(r"[{\[]")
 
@@ -47,6 +49,7 @@ async def prompt_llm_for_json(
     schema_name: str = "answer",
     max_tokens: int | None = None,
     retries: int = 2,
+    divisible: bool = False,
 ) -> _M: ...
 
 
@@ -60,6 +63,7 @@ async def prompt_llm_for_json(
     schema_name: str = "answer",
     max_tokens: int | None = None,
     retries: int = 2,
+    divisible: bool = False,
 ) -> Any: ...
 
 
@@ -72,12 +76,15 @@ async def prompt_llm_for_json(
     schema_name: str = "answer",
     max_tokens: int | None = None,
     retries: int = 2,
+    divisible: bool = False,
 ) -> Any:
     """Return the answer to the prompt: an instance of a pydantic class, or JSON that fits a JSON Schema.
 
     `prefix` are messages before the prompt; callers that keep them constant keep the server's prefix cache. Numbers
     with a fraction arrive as `Decimal`. An answer that does not fit goes back with the reason up to `retries` times;
-    one that was cut off may once be twice as long. After that it is an `OutputFault`.
+    one that was cut off may once be twice as long. After that it is an `OutputFault`; with `divisible`, which says that
+    the caller can ask for less at once, an answer that is cut off twice is `AnswerCutOff` without another try, and one
+    that is twice empty is `ContextOverflow`: so a server may answer a prompt that it had no room for.
     """
     model, completion = _model_of(context)
     check = _check_against(schema, schema_name)
@@ -92,9 +99,11 @@ async def prompt_llm_for_json(
     misfit = _Misfit("nothing was asked", "")
     for attempt in range(1, retries + 2):
         reply = await model.complete(request)
-        if _is_cut_off(reply) and request.max_tokens == first_max_tokens:
+        if _is_cut_off(reply) and request.max_tokens == first_max_tokens and not repeats_itself(reply.text):
             request = replace(request, max_tokens=first_max_tokens * 2)
             reply = await model.complete(request)
+        if divisible:
+            _refuse_to_go_on(reply, attempt, request)
         outcome = _judge(reply, check)
         if isinstance(outcome, _Fit):
             return outcome.value
@@ -138,6 +147,15 @@ def json_candidates(reply: ModelReply) -> Iterator[Any]:
             if reply.finish_reason == "length":
                 return
         yield from _pieces(text)
+
+
+def repeats_itself(text: str) -> bool:
+    """Say whether a text ends in one passage over and over, as models do that found no end."""
+    for period in range(1, _LONGEST_PASSAGE_CHARACTERS + 1):
+        tail = text[-period * _REPETITIONS :]
+        if len(tail) == period * _REPETITIONS and tail[period:] == tail[:-period]:
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -232,6 +250,20 @@ def _judge(reply: ModelReply, check: _Check) -> _Fit | _Misfit:
     if _is_cut_off(reply):
         return _Misfit("the answer was cut off", "it was cut off because it became too long; be brief")
     return likeliest or _Misfit("no JSON in the answer", "it holds no JSON")
+
+
+def _refuse_to_go_on(reply: ModelReply, attempt: int, request: ModelRequest) -> None:
+    """Raise what shows that less has to be asked for at once."""
+    if _is_cut_off(reply):
+        raise AnswerCutOff(
+            f"the `{request.schema_name}` is longer than {request.max_tokens} tokens",
+            hint="raise `max_tokens` under [model] of the agent's file, and load a longer context for it",
+        )
+    if reply.is_silent and attempt > 1:
+        raise ContextOverflow(
+            f"the model answered {attempt} times with nothing: the prompt may not fit its context",
+            hint="load the model with a longer context: `lms load <model> --context-length <tokens>`",
+        )
 
 
 def _is_cut_off(reply: ModelReply) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -64,30 +64,42 @@ class JsonActionLanguage:
         """Return a user message that asks for a call and names the tools."""
         return self._calling.reminder(reply, actions=actions)
 
+    def give_way(self) -> bool:
+        """Return that there is no other form."""
+        return False
+
 
 class AdaptiveLanguage:
     """Speak by tool calls until the model has failed at them `patience` times, then in JSON to the session's end.
 
-    The decision is read off the memory alone, so that a recorded session decides the same again. `told_in_json` says
-    that it is in force, for whoever remembers it for the next session.
+    So it does at once where the server refuses the form of a request, as chat templates do that know no tools. With
+    `begins_in_json` it is the other way round: JSON, and tool calls if JSON is refused. The decision is read off the
+    memory and the recorded refusals alone, so that a recorded session decides the same again. `proved` names the
+    language it changed to once that was answered, for whoever remembers it for the next session.
     """
 
-    def __init__(self, settings: LanguageSettings | None = None, *, patience: int = 2) -> None:
+    def __init__(
+        self, settings: LanguageSettings | None = None, *, patience: int = 2, begins_in_json: bool = False
+    ) -> None:
         self._calling = FunctionCallingLanguage(settings)
         self._json = JsonActionLanguage(settings)
         self._patience = patience
-        self.told_in_json = False
+        self._begins_in_json = begins_in_json
+        self.told_in_json = begins_in_json
+        self.proved: Literal["tools", "json", ""] = ""
 
     def construct_prompt(self, *, goals: Sequence[Goal], memory: Memory, actions: ActionRegistry) -> Prompt:
         """Return the prompt in the language of the moment."""
-        if not self.told_in_json and _failures(memory) >= self._patience:
-            self.told_in_json = True
-            _log.info("language.changed", to="json", failed_calls=self._patience)
+        if not (self.told_in_json or self._begins_in_json) and _failures(memory) >= self._patience:
+            self._change(failed_calls=self._patience)
         return self._spoken.construct_prompt(goals=goals, memory=memory, actions=actions)
 
     def parse_response(self, reply: ModelReply, *, memory: Memory, actions: ActionRegistry) -> tuple[PlannedCall, ...]:
         """Return the calls of a reply in the language of the moment."""
-        return self._spoken.parse_response(reply, memory=memory, actions=actions)
+        calls = self._spoken.parse_response(reply, memory=memory, actions=actions)
+        if calls and self.told_in_json != self._begins_in_json:
+            self.proved = "json" if self.told_in_json else "tools"
+        return calls
 
     def observation(self, call: ToolCall, result: ActionResult) -> MemoryItem:
         """Return what is remembered of an action's result."""
@@ -96,6 +108,17 @@ class AdaptiveLanguage:
     def reminder(self, reply: ModelReply, *, actions: ActionRegistry) -> MemoryItem:
         """Return what is said to a model that called no tool."""
         return self._spoken.reminder(reply, actions=actions)
+
+    def give_way(self) -> bool:
+        """Change to the other language, once: JSON needs neither tools nor their role, and tools need no schema."""
+        if self.told_in_json != self._begins_in_json:
+            return False
+        self._change(refused=True)
+        return True
+
+    def _change(self, **why: int) -> None:
+        self.told_in_json = not self.told_in_json
+        _log.info("language.changed", to="json" if self.told_in_json else "tools", **why)
 
     @property
     def _spoken(self) -> AgentLanguage:

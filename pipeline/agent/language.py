@@ -62,6 +62,10 @@ class AgentLanguage(Protocol):
         """Return what is said to a model that called no tool."""
         ...
 
+    def give_way(self) -> bool:
+        """Change to another form of prompt after the server refused this one; say whether there is another."""
+        ...
+
 
 class LanguageSettings(BaseModel, frozen=True, extra="forbid"):
     """Say how much of a session is told, and how."""
@@ -127,6 +131,10 @@ class FunctionCallingLanguage:
         why = "was cut off before it called a tool" if reply.finish_reason == "length" else "called no tool"
         names = ", ".join(action.name for action in actions.get_actions())
         return MemoryItem(MemoryType.USER, f"Your reply {why}. Go on by calling one of these tools: {names}.")
+
+    def give_way(self) -> bool:
+        """Return that there is no other form."""
+        return False
 
     def _shortened(self, content: str) -> str:
         left_out = len(content) - self._settings.observation_characters

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from pipeline.errors import ContextOverflow, RequestRefused
 from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
+
+REFUSED = "refused"
 
 
 class Steps(Protocol):
@@ -46,19 +49,25 @@ class DirectSteps:
 
 
 class SteppedModel:
-    """Make every call to a model a step."""
+    """Make every call to a model a step; so is a refusal that would come again, for a session may go on after it."""
 
     def __init__(self, model: Model, steps: Steps) -> None:
         self._model = model
         self._steps = steps
 
     async def complete(self, request: ModelRequest) -> ModelReply:
-        """Return the reply, recorded or live; errors of the model pass through and leave no record."""
+        """Return the reply, or raise the refusal, recorded or live; other errors of the model leave no record."""
 
         async def ask(_: Steps) -> JsonObject:
-            return (await self._model.complete(request)).to_json()
+            try:
+                return (await self._model.complete(request)).to_json()
+            except (ContextOverflow, RequestRefused) as refusal:
+                return {REFUSED: _refusal_to_json(refusal)}
 
-        return ModelReply.from_json(await self._steps.run("model", request.fingerprint(), ask))
+        output = await self._steps.run("model", request.fingerprint(), ask)
+        if REFUSED in output:
+            raise _refusal_from_json(output[REFUSED])
+        return ModelReply.from_json(output)
 
 
 class Meter:
@@ -100,3 +109,17 @@ class MeteredModel:
         reply = await self._model.complete(request)
         self._meter.add(reply.usage)
         return reply
+
+
+def _refusal_to_json(refusal: ContextOverflow | RequestRefused) -> JsonObject:
+    told: JsonObject = {"type": type(refusal).__name__, "message": refusal.message, "hint": refusal.hint}
+    if isinstance(refusal, ContextOverflow):
+        told |= {"prompt_tokens": refusal.prompt_tokens, "context_tokens": refusal.context_tokens}
+    return told
+
+
+def _refusal_from_json(told: JsonObject) -> ContextOverflow | RequestRefused:
+    if told["type"] == ContextOverflow.__name__:
+        sizes = {"prompt_tokens": told["prompt_tokens"], "context_tokens": told["context_tokens"]}
+        return ContextOverflow(told["message"], hint=told["hint"], **sizes)
+    return RequestRefused(told["message"], hint=told["hint"])

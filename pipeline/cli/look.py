@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from pipeline.app import Folders, open_folders
-from pipeline.cli.tables import coloured, compact, facts_table, money, print_json, screen, what_to_look_at
+from pipeline.cli.tables import coloured, compact, facts_table, print_json, screen, what_to_look_at
+from pipeline.cli.values import print_corrections, print_values
 from pipeline.config import Settings
-from pipeline.errors import ConfigError
-from pipeline.export import as_csv, as_json, since_day
-from pipeline.job import STEP_EVENTS
+from pipeline.corrections import CorrectionsFile
+from pipeline.job import REFUSED_EVENT, STEP_EVENTS
 from pipeline.llm.hosts import HostSettings, look_at
 from pipeline.outbox import JobFolder
 from pipeline.status import Status, look
@@ -51,25 +48,13 @@ def show_job(settings: Settings, name: str, *, as_json: bool) -> None:
         job = folders.outbox.find(name)
         events = list(read_events(job.trace_path))
         result = job.result()
+        corrections = CorrectionsFile(job.path).lines()
         if as_json:
-            print_json({"job": job.name, "state": job.state, "path": str(job.path), "result": result, "events": events})
+            found = {"job": job.name, "state": job.state, "path": str(job.path), "result": result}
+            print_json({**found, "corrections": corrections, "events": events})
             return
         _print_job(job, result, events)
-
-
-def export_invoices(settings: Settings, *, form: str, since: str | None, out: Path | None) -> None:
-    """Write the invoice database to a file, or to standard output."""
-    with open_folders(settings) as folders:
-        records = folders.store.rows(since_day(since))
-        text = as_csv(records) if form == "csv" else as_json(records)
-    if out is None:
-        sys.stdout.write(text)
-        return
-    try:
-        # The mark at the start tells spreadsheets that the text is UTF-8.
-        out.write_text(text, encoding="utf-8-sig" if form == "csv" else "utf-8", newline="")
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror}", hint="name another --out") from error
+        print_corrections(corrections)
 
 
 def _survey(folders: Folders, settings: Settings) -> dict[str, Any] | None:
@@ -134,7 +119,7 @@ def _host_line(host: dict[str, Any], status: Status) -> str:
     model = host["model"] or "no model loaded"
     line = f"{host['address']}: {model}" if host["reachable"] else f"{host['address']}: away: {host['error']}"
     if seen.get("status") in ("down", "refused"):
-        line += f"; the daemon waits since {seen['since']}: {seen['reason']}"
+        line += f"; the daemon waits since {seen['since']}: {seen['reason']}; to do: {seen.get('hint', '')}"
     return escape(line)
 
 
@@ -162,10 +147,8 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
             screen.print(f"  [dim]{one['at'][11:19]}[/] {escape(line)}", highlight=False)
     if result is None:
         return
-    if result["invoice"]:
-        screen.print(_invoice_table(result))
-    for one in result["findings"]:
-        screen.print(f"  {one['severity']}: {escape(one['field'])}: {escape(one['message'])}", highlight=False)
+    if result["invoice"] or result["findings"]:
+        print_values(result)
     if result["error"]:
         screen.print(f"  {escape(what_to_look_at(result))}\n  {escape(result['error']['hint'])}", style="red")
     if result["answer"]:
@@ -195,6 +178,10 @@ def _story_line(one: Event) -> str:
             return f"finished: {one['status']}"
         case name if name in STEP_EVENTS.values():
             return _step_line(name, one)
+        case name if name == REFUSED_EVENT and "output" in one:
+            return f"request refused: {compact(one['output']['refused']['message'])}"
+        case _ if "/part-" in one.get("step", "") and "output" in one:
+            return f"read {one['request']['pages']} by themselves: {one['output']['line_items']} lines"
     return ""
 
 
@@ -217,22 +204,3 @@ def _step_line(name: str, one: Event) -> str:
 def _said(output: dict[str, Any]) -> str:
     calls = ", ".join(f"{call['name']}({compact(call['arguments'], 80)})" for call in output["tool_calls"])
     return calls or compact(output["text"])
-
-
-def _invoice_table(result: dict[str, Any]) -> Table:
-    table = Table(header_style="bold")
-    for name in ("field", "value", "page", "where the document says it"):
-        table.add_column(name, overflow="fold")
-    for path, value in _fields(result["invoice"]):
-        evidence = result["evidence"].get(path) or {}
-        shown = money(value, None) if not isinstance(value, str) else escape(value)
-        table.add_row(path, shown, str(evidence.get("page", "")), escape(evidence.get("quote", "")))
-    return table
-
-
-def _fields(value: Any, path: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [leaf for key, entry in value.items() for leaf in _fields(entry, f"{path}.{key}".strip("."))]
-    if isinstance(value, list):
-        return [leaf for number, entry in enumerate(value) for leaf in _fields(entry, f"{path}.{number}")]
-    return [] if value is None else [(path, value)]

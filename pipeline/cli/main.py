@@ -196,6 +196,24 @@ def replay(
 
 
 @main.command()
+@click.argument("job")
+@click.argument("values", nargs=-1, metavar="[FIELD=VALUE]...")
+@with_settings
+@click.option("--accept", is_flag=True, help="Answer for what is left to look at, such as values no page shows.")
+@click.option("--json", "as_json", is_flag=True, help="Print the corrected result as JSON.")
+def correct(job: str, values: tuple[str, ...], settings: Settings, accept: bool, as_json: bool) -> None:
+    """Put right what was read wrongly in a JOB in done or review, check it again, and move it where it belongs.
+
+    FIELD is a path such as total_amount, vendor.name or line_items.0.total; an empty VALUE means nothing is known.
+    Amounts and dates are written as the document prints them, or as 1234.56 and 2026-01-31.
+    """
+    from pipeline.cli.amend import correct_job
+
+    command = partial(correct_job, settings, job, values, accept=accept, as_json=as_json)
+    sys.exit(_run(command, settings, quiet=True))
+
+
+@main.command()
 @with_settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(settings: Settings, as_json: bool) -> None:
@@ -206,16 +224,36 @@ def doctor(settings: Settings, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @with_settings
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("--agent", help="Agent for all files; without it each job's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(folders: tuple[Path, ...], settings: Settings, agent: str | None, as_json: bool) -> None:
+    """Run corrected jobs, and the files of FOLDERS that lie beside their truth, once more; nothing is replaced.
+
+    Says field by field what this model and agent win and lose against the results on record.
+    """
+    from pipeline.cli.measure import run_bench
+
+    sys.exit(_run(partial(run_bench, settings, folders, agent=agent, as_json=as_json), settings, quiet=True))
+
+
+@main.command()
+@with_settings
+@click.option("--format", "form", type=click.Choice(["csv", "json", "xlsx"]), default="csv", show_default=True)
+@click.option("--lines", is_flag=True, help="One row for each invoice line; xlsx has them on a second sheet anyway.")
 @click.option("--since", help="Only invoices stored on this day (YYYY-MM-DD, UTC) or later.")
+@click.option(
+    "--status", type=click.Choice(["done", "review", "all"]), default="all", show_default=True, help="Only those."
+)
+@click.option("--locale", help="Separators of csv as spreadsheets there want them, such as de_DE.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; without it the screen.")
-def export(settings: Settings, form: str, since: str | None, out: Path | None) -> None:
+def export(settings: Settings, **options: Any) -> None:
     """Write the invoice database for a spreadsheet or an accounting program."""
-    from pipeline.cli.look import export_invoices
+    from pipeline.cli.hand_over import export_invoices
 
     _log_warnings(settings)
-    export_invoices(settings, form=form, since=since, out=out)
+    export_invoices(settings, **options)
 
 
 def _log_warnings(settings: Settings) -> None:

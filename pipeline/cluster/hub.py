@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
@@ -22,6 +22,7 @@ from pipeline.engine.seam import Body, Observer
 from pipeline.errors import HostFault, JobNotFound, StorageFault
 from pipeline.job import DOCUMENT_STEP, FINISHED, Claim, Job, JobRecord, fold
 from pipeline.journal import Journal, Sink, into, open_journal
+from pipeline.llm.protocol import JsonObject
 from pipeline.outbox import JobFolder, Outbox
 from pipeline.postgres import ClusterSettings
 from pipeline.result import Outcome, outcome_of_failure
@@ -35,10 +36,18 @@ _CLUSTER = "cluster"
 
 
 class HubBody(Body, Protocol):
-    """Read documents; run sessions only over their record."""
+    """Do what needs the job's folder; run sessions only over their record."""
 
     async def read(self, job: Job, claim: Claim, steps: Journal) -> Document:
         """Return the job's document, from the record where it was read before."""
+        ...
+
+    async def pictures(self, job: JobFolder, document: Document) -> Mapping[int, bytes]:
+        """Return PNG files of the pages that a model is to be shown, by number."""
+        ...
+
+    async def corrected(self, job: JobFolder, claim: Claim, outcome: Outcome, *, state: Mapping[str, Any]) -> Outcome:
+        """Return a session's outcome with the values that persons gave the job; `state` is what its tools know."""
         ...
 
 
@@ -72,7 +81,7 @@ class HubEngine(FileEngine):
             observer=observer,
             ends_without_host=no_worker_seconds is not None,
         )
-        self._reader = body
+        self._body_here = body
         self._cluster = cluster
         self._settings = settings
         self._agents = agents
@@ -102,19 +111,14 @@ class HubEngine(FileEngine):
         """Hand the job over and wait until it is back; return None when it is finished."""
         events = await anyio.to_thread.run_sync(self._outbox.trace(job).events)
         events = [one for one in events if one["event"] != "trace.opened"]
-        failed = await self._read(job, claim, record, events) if DOCUMENT_STEP not in record.steps else None
-        if failed is not None:
+        task = await self._task(job, claim, record, events)
+        if not isinstance(task, Task):
             journal = open_journal(record, self._into(job), attempt=record.attempts + 1)
-            return await self._after(job, claim, journal, failed)
-        # An agent that is not known here any more fails there, with the message that says so.
-        agent = self._agents.get(claim.agent) or next(iter(self._agents.values()))
+            return await self._after(job, claim, journal, task)
         flow = flow_of(job.name, events)
         arrived = self._away[flow] = anyio.Event()
         try:
-            task = Task(tuple(events), agent, self._retry, include_text=self._include_text).to_json()
-            await anyio.to_thread.run_sync(
-                self._cluster.submit, flow, json.loads(storable(json.dumps(task, ensure_ascii=False)))
-            )
+            await anyio.to_thread.run_sync(lambda: self._cluster.submit(flow, _plain(task)))
             log.info("job.submitted", job=job.name)
             await self._arrival(arrived)
             if not arrived.is_set():
@@ -124,24 +128,32 @@ class HubEngine(FileEngine):
             self._away.pop(flow, None)
         return None
 
-    async def _read(self, job: JobFolder, claim: Claim, record: JobRecord, events: list[Event]) -> Ended | Again | None:
-        """Read the document; it is added to the trace and to the events that travel. Only a failure is an attempt."""
+    async def _task(self, job: JobFolder, claim: Claim, record: JobRecord, events: list[Event]) -> Task | Ended | Again:
+        """Return what travels; the document is read if it was not yet, into the trace too. Only a failure counts."""
 
         async def keep(new: Sequence[Event]) -> None:
             await self._into(job)([one if self._include_text else without_text(one) for one in new])
             events.extend(new)
 
-        if record.charged >= self._retry.attempts:
+        if DOCUMENT_STEP not in record.steps and record.charged >= self._retry.attempts:
             return Ended(outcome_of_failure(worn_out(record)))
         journal = open_journal(record, keep, attempt=record.attempts + 1, as_kept=storable)
         try:
-            await self._reader.read(job, claim, journal)
+            document = await self._document(job, claim, record, journal)
+            pictures = await self._body_here.pictures(job, document)
         except StorageFault:
             raise
         except Exception as error:  # noqa: BLE001 - the border at which this job fails and the others go on
             await journal.write(event("attempt.started", attempt=journal.attempt, recorded_steps=len(record.steps)))
             return await self._attempts.failed(job, journal, error, charged=record.charged + 1)
-        return None
+        # An agent that is not known here any more fails there, with the message that says so.
+        agent = self._agents.get(claim.agent) or next(iter(self._agents.values()))
+        return Task(tuple(events), agent, self._retry, include_text=self._include_text, pictures=pictures)
+
+    async def _document(self, job: JobFolder, claim: Claim, record: JobRecord, journal: Journal) -> Document:
+        if DOCUMENT_STEP in record.steps:
+            return Document.from_json(record.steps[DOCUMENT_STEP].output)
+        return await self._body_here.read(job, claim, journal)
 
     async def _arrival(self, arrived: anyio.Event) -> None:
         """Wait until the job is back, or the hub is to stop."""
@@ -160,8 +172,11 @@ class HubEngine(FileEngine):
         found, kept = await anyio.to_thread.run_sync(lambda: (self._cluster.find(flow), self._cluster.steps(flow)))
         outcome = _outcome(found)
         events = [one for step in kept for one in step.output.get(EVENTS, ())]
-        if not any(one["event"] == "job.finished" for one in events):
-            events.append(finished_event(outcome, attempt=fold(events).attempts))
+        record = fold([*await anyio.to_thread.run_sync(self._outbox.trace(job).events), *events])
+        read, outcome = outcome, await self._body_here.corrected(job, claim, outcome, state=_last_state(record))
+        if record.finished is None or outcome.status is not read.status:
+            events = [one for one in events if one["event"] != "job.finished"]
+            events.append(finished_event(outcome, attempt=record.attempts))
         if not self._include_text:
             events = [without_text(one) for one in events]
         await self._open_parts(job, claim, outcome)
@@ -252,6 +267,16 @@ def without_text(one: Event) -> Event:
     if one["event"] == "memory.added":
         return {key: one[key] for key in ("at", "event", "attempt", "type") if key in one} | {"withheld": True}
     return one
+
+
+def _plain(task: Task) -> JsonObject:
+    plain: JsonObject = json.loads(storable(json.dumps(task.to_json(), ensure_ascii=False)))
+    return plain
+
+
+def _last_state(record: JobRecord) -> Mapping[str, Any]:
+    """Return what the session's tools had worked out at its end."""
+    return next((step.state for step in reversed(record.steps.values()) if step.state), {})
 
 
 def _outcome(flow: Flow | None) -> Outcome:

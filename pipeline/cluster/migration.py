@@ -1,9 +1,10 @@
-"""Prepare the cluster's database: its own tables, the invoice store's, the durable engine's."""
+"""Prepare the cluster's database: its own tables, the invoice store's and that of languages, the durable engine's."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from pipeline import languages
 from pipeline.cluster import presence
 from pipeline.cluster.durable import migrate_engine
 from pipeline.invoice import store
@@ -17,6 +18,7 @@ def migrate_database(settings: ClusterSettings) -> int:
     def make_tables(connection: Connection) -> None:
         store.create_tables(connection)
         presence.create_tables(connection)
+        languages.create_tables(connection)
 
     try:
         # First what refuses a newer schema, then the engine's own tables.

@@ -96,7 +96,7 @@ class Station:
     ) -> Ended | object:
         journal = open_journal(record, steps.append, attempt=number, keeper=steps.run_apart, as_kept=storable)
         attempts = Attempts(self._body_for(task), task.retry, include_text=task.include_text)
-        return await attempts.make(AwayJob(claim.job), claim, journal, charged=record.charged + 1)
+        return await attempts.make(AwayJob(claim.job, task.pictures), claim, journal, charged=record.charged + 1)
 
 
 async def _end(steps: StepLog, attempt: int, outcome: Outcome) -> None:

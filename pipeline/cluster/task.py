@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pipeline.agents import AgentSettings
@@ -17,12 +18,16 @@ from pipeline.trace import Event
 
 @dataclass(frozen=True)
 class Task:
-    """Hold all that a worker needs for one job: its trace so far, with the document in it, and how it is to be done."""
+    """Hold all that a worker needs for one job: its trace so far, with the document in it, and how it is to be done.
+
+    `pictures` are PNG files of the pages that a model is to be shown, by number.
+    """
 
     events: tuple[Event, ...]
     agent: AgentSettings
     retry: RetrySettings
     include_text: bool
+    pictures: Mapping[int, bytes] = field(default_factory=dict)
 
     def to_json(self) -> JsonObject:
         """Return the task as plain JSON."""
@@ -31,6 +36,7 @@ class Task:
             "agent": self.agent.model_dump(mode="json"),
             "retry": self.retry.model_dump(mode="json"),
             "include_text": self.include_text,
+            "pictures": {str(number): base64.b64encode(png).decode() for number, png in self.pictures.items()},
         }
 
     @classmethod
@@ -41,6 +47,7 @@ class Task:
             AgentSettings.model_validate(data["agent"]),
             RetrySettings.model_validate(data["retry"]),
             data["include_text"],
+            {int(number): base64.b64decode(png) for number, png in data.get("pictures", {}).items()},
         )
 
 
@@ -49,6 +56,7 @@ class AwayJob:
     """Name a job whose folder lies elsewhere."""
 
     name: str
+    pictures: Mapping[int, bytes]
     source_path: Path | None = None
 
 

@@ -25,6 +25,7 @@ from pipeline.document.reader import DocumentReader
 from pipeline.engine.seam import Body
 from pipeline.errors import PipelineError, StorageFault
 from pipeline.invoice.store import InvoiceStore
+from pipeline.languages import KnownLanguages
 from pipeline.llm.hosts import HostSettings, host_from, look_at
 from pipeline.llm.lm_studio import load_library
 from pipeline.llm.pool import HostPool
@@ -74,8 +75,8 @@ async def _be_there(settings: Settings, host: HostSettings, here: Presence, data
     cluster = Cluster(database)
     recovery = Recovery(database, cluster, settings.cluster, executor=here.executor, attempts=settings.jobs.attempts)
     model: HostPool | None = None
-    async with DocumentReader(settings.reading) as reader, anyio.create_task_group() as tasks:
-        invoices = InvoiceStore(database)
+    async with DocumentReader(settings.reading, settings.scan) as reader, anyio.create_task_group() as tasks:
+        invoices, languages = InvoiceStore(database), KnownLanguages(database)
 
         bodies: dict[str, Worker] = {}
 
@@ -83,9 +84,14 @@ async def _be_there(settings: Settings, host: HostSettings, here: Presence, data
             assert model is not None  # no job is taken before there is one
             agent = task.agent.model_dump_json()
             if agent not in bodies:
-                # What it has learned of the model is kept; of settings that changed only the newest matter.
-                bodies.clear()
-                bodies[agent] = Worker(agents={task.agent.name: task.agent}, reader=reader, model=model, store=invoices)
+                bodies.clear()  # of settings that changed only the newest matter
+                bodies[agent] = Worker(
+                    agents={task.agent.name: task.agent},
+                    reader=reader,
+                    model=model,
+                    store=invoices,
+                    languages=languages,
+                )
             return bodies[agent]
 
         station = Station(cluster, body_for)

@@ -31,6 +31,22 @@ def without_embedded_files(xml: str) -> tuple[str, int]:
     return _EMBEDDED_FILE.subn(">(attached file)<", xml)
 
 
+def without_comments(xml: str) -> tuple[str, int]:
+    """Leave comments and processing instructions out of a text and count them; one without an end takes all the rest.
+
+    Searched step by step: a pattern would look through the rest of the file for the end of each.
+    """
+    kept: list[str] = []
+    at = found = 0
+    while (opening := _COMMENT.search(xml, at)) is not None:
+        closing = "-->" if opening.group() == "<!--" else "?>"
+        end = xml.find(closing, opening.end())
+        kept.append(xml[at : opening.start()])
+        at = len(xml) if end < 0 else end + len(closing)
+        found += 1
+    return "".join([*kept, xml[at:]]), found
+
+
 _NAME_CHARACTERS = 80
 # Licences and schema lists may stand before the root element.
 _HEAD_CHARACTERS = 50_000
@@ -40,6 +56,8 @@ _ROOT = re.compile(
     r"<(?:[\w.-]+:)?(?:CrossIndustryInvoice|CrossIndustryDocument)\b"
     r"|urn:oasis:names:specification:ubl:schema:xsd:(?:Invoice|CreditNote)-2"
 )
+# The declaration at the head of a file is no instruction.
+_COMMENT = re.compile(r"<!--|<\?(?!xml\s)")
 _EMBEDDED_FILE = re.compile(r">[A-Za-z0-9+/=\s]{2000,}<")
 
 

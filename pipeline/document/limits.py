@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 if sys.platform != "win32":
     import resource
@@ -14,6 +16,8 @@ if sys.platform != "win32":
 
 # The exit code of a reader process that ran into its memory limit.
 OUT_OF_MEMORY_EXIT = 77
+# The exit code of one that ended because it had nothing to do.
+IDLE_EXIT = 78
 
 
 class ReadingSettings(BaseModel, frozen=True, extra="forbid"):
@@ -23,6 +27,9 @@ class ReadingSettings(BaseModel, frozen=True, extra="forbid"):
     max_pages: int = Field(default=50, gt=0, description="most pages of a document; counted before reading")
     max_characters: int = Field(
         default=200_000, gt=0, description="most characters of text in a document, all pages together"
+    )
+    max_words_per_page: int = Field(
+        default=2_000, ge=0, description="most words of a PDF page whose places are kept; 0 keeps none"
     )
     min_pdf_characters: int = Field(
         default=60,
@@ -51,6 +58,30 @@ class ReadingSettings(BaseModel, frozen=True, extra="forbid"):
     pdf_operations: int = Field(default=300_000, gt=0, description="most operations in one content stream of a PDF")
     pdf_forms: int = Field(default=300, gt=0, description="most uses of form objects on one PDF page")
     pdf_tree_entries: int = Field(default=2_000, gt=0, description="most entries in the page tree of a PDF")
+    passwords: tuple[SecretStr, ...] = Field(
+        default=(),
+        max_length=20,
+        description="passwords tried on locked PDF files, in this order, 20 at most. They appear in no log, trace or "
+        "result; to keep them out of this file as well, set PIPELINE_READING__PASSWORDS to one password, or to several "
+        'as ["one", "two"]',
+    )
+
+    @field_validator("passwords", mode="before")
+    @classmethod
+    def _from_environment(cls, value: object) -> object:
+        """Take what an environment variable can hold: a JSON list, or one password as it is."""
+        if not isinstance(value, str):
+            return value
+        with suppress(ValueError):
+            listed = json.loads(value)
+            if isinstance(listed, list):
+                return listed
+        return [value] if value else []
+
+    def revealed(self) -> str:
+        """Return the settings as JSON with the passwords in them, for the reader process alone."""
+        words = [word.get_secret_value() for word in self.passwords]
+        return json.dumps({**self.model_dump(mode="json"), "passwords": words})
 
 
 def limit_memory(extra_bytes: int) -> None:

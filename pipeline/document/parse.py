@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.document.attachments import einvoice_text, without_embedded_files
+from pipeline.document.attachments import einvoice_text, without_comments, without_embedded_files
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import Attachment, Document, Notice, Page
+from pipeline.document.load import load
+from pipeline.document.model import PDF_TYPE, Attachment, Document, Notice, Page, PageReason
 from pipeline.document.pdf import read_pdf
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.sniff import Content, Kind, sniff
@@ -16,13 +17,19 @@ from pipeline.document.text import clean, hidden_notice
 
 
 def parse_file(path: Path, *, name: str, settings: ReadingSettings) -> Document:
-    """Read a file by its content, whatever its name says; raise `DocumentError` where that cannot be done."""
-    data = _load(path, name=name, max_bytes=settings.max_bytes)
+    """Read a file by its content, whatever its name says; raise `DocumentError` where that cannot be done.
+
+    A PDF is as pypdf reads it: pages may lack text, and what it is worth shows in `combine`.
+    """
+    data = load(path, name=name, max_bytes=settings.max_bytes)
     content = sniff(data)
     _refuse_unreadable(content, name)
     match content.kind:
         case Kind.PDF:
-            read = _Read("application/pdf", *read_pdf(data, name=name, settings=settings))
+            read = _Read(PDF_TYPE, *read_pdf(data, name=name, settings=settings))
+        case Kind.PICTURE:
+            # What it shows is read elsewhere, if it can be read at all.
+            read = _Read(content.what, (Page(1, "", reason=PageReason.NO_TEXT),), ())
         case Kind.XML:
             read = _read_xml(content.text, name=name, settings=settings)
         case _:
@@ -37,6 +44,7 @@ def parse_file(path: Path, *, name: str, settings: ReadingSettings) -> Document:
         pages=read.pages,
         notices=(*_mislabelled(content, name), *read.notices),
         attachments=read.attachments,
+        fields=read.fields,
     )
 
 
@@ -45,27 +53,15 @@ class _Read(NamedTuple):
     pages: tuple[Page, ...]
     notices: tuple[Notice, ...]
     attachments: tuple[Attachment, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
-_KINDS_BY_SUFFIX = {".pdf": Kind.PDF, ".xml": Kind.XML, ".txt": Kind.TEXT}
-
-
-def _load(path: Path, *, name: str, max_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        detail = f"cannot be opened ({error.strerror})"
-        raise refusal(Reason.UNREADABLE, name, detail=detail, transient=True) from error
-    if len(data) > max_bytes:
-        detail = f"is larger than {max_bytes / 1e6:.3g} MB"
-        raise refusal(Reason.TOO_LARGE, name, detail=detail)
-    if not data:
-        raise refusal(Reason.EMPTY, name)
-    # A download that was given its room on the disk and never filled.
-    if not data.strip(b"\0"):
-        raise refusal(Reason.EMPTY, name, detail="is empty: it holds only zero bytes")
-    return data
+_KINDS_BY_SUFFIX = {
+    ".pdf": Kind.PDF,
+    ".xml": Kind.XML,
+    ".txt": Kind.TEXT,
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff"), Kind.PICTURE),
+}
 
 
 def _refuse_unreadable(content: Content, name: str) -> None:
@@ -97,6 +93,9 @@ def _read_xml(xml: str, *, name: str, settings: ReadingSettings) -> _Read:
     text, found = without_embedded_files(xml)
     notices = (Notice(f"{found} attached files were left out of the text."),) if found else ()
     attachments = einvoice_text(name, text)
+    text, comments = without_comments(text)
+    if comments:
+        notices = (*notices, Notice(f"{comments} XML comments, which no viewer shows, were left out of the text."))
     room = settings.pdf_stream_bytes if attachments else settings.max_characters
     return _Read("application/xml", *_read_text([text], notices, name=name, settings=settings, room=room), attachments)
 

@@ -1,41 +1,48 @@
-"""Text out of PDF files; the only module that knows pypdf."""
+"""Text out of PDF files; with `hidden` the only module that knows pypdf."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from itertools import islice
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import pypdf
+from pydantic import SecretStr
 from pypdf.errors import LimitReachedError
 from pypdf.generic import DictionaryObject, EmbeddedFile
 
 from pipeline.document.attachments import MAX_ATTACHMENTS, einvoice
+from pipeline.document.fields import SeenFields
+from pipeline.document.hidden import without_hidden_text
 from pipeline.document.limits import ReadingSettings
-from pipeline.document.model import Attachment, Notice, Page
+from pipeline.document.load import refuse_cut_off
+from pipeline.document.model import Attachment, Notice, Page, PageReason
 from pipeline.document.refusal import Reason, refusal
-from pipeline.document.text import clean, hidden_notice, visible_characters
+from pipeline.document.text import clean, hidden_notice
 
+READER = "pypdf"
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class PdfText(NamedTuple):
-    """Hold the pages of a PDF, sentences about odd things seen, and the e-invoices in it."""
+    """Hold the pages of a PDF, sentences about odd things seen, the e-invoices in it and what was typed into it."""
 
     pages: tuple[Page, ...]
     notices: tuple[Notice, ...]
     attachments: tuple[Attachment, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 def read_pdf(data: bytes, *, name: str, settings: ReadingSettings) -> PdfText:
-    """Return the text of every page, or raise `DocumentError`; never more than the settings allow."""
-    if _is_cut_off(data):
-        raise refusal(Reason.DAMAGED, name, detail="is incomplete: the end of the file is missing")
+    """Return the text of every page, or raise `DocumentError`; never more than the settings allow.
+
+    A page that cannot be read is there all the same, without text and with the reason.
+    """
+    refuse_cut_off(data, name)
     try:
         with pypdf.apply_configuration(
             zlib_maximum_output_length=settings.pdf_stream_bytes,
@@ -47,46 +54,34 @@ def read_pdf(data: bytes, *, name: str, settings: ReadingSettings) -> PdfText:
             xform_maximum_invocations_per_extraction=settings.pdf_forms,
             page_tree_maximum_entries=settings.pdf_tree_entries,
         ):
-            pdf = _open(data, name)
-            text = _with_einvoices(pdf, _read_pages(pdf, name=name, settings=settings))
+            pdf = _open(data, name, settings)
+            return _with_einvoices(pdf, _read_pages(pdf, name=name, settings=settings))
     except LimitReachedError as error:
         raise refusal(Reason.TOO_LARGE, name, detail="unpacks to far more than an invoice holds") from error
-    # A scan with an e-invoice in it is read from there.
-    if not text.attachments and not _has_text(text.pages, settings):
-        raise refusal(Reason.NO_TEXT, name)
-    return text
 
 
-_LINEARIZED_LENGTH = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
 _SPACES = re.compile(r"\s+")
 _MAX_FILES = 200
 
 
-def _has_text(pages: tuple[Page, ...], settings: ReadingSettings) -> bool:
-    return sum(visible_characters(page.text) for page in pages) >= settings.min_pdf_characters
-
-
-def _is_cut_off(data: bytes) -> bool:
-    # pypdf reads what is there of a broken download and says nothing; the total is on the page that is not.
-    if b"%%EOF" not in data and b"startxref" not in data:
-        return True
-    declared = _LINEARIZED_LENGTH.search(data[:1024])
-    return declared is not None and len(data) < int(declared[1])
-
-
-def _open(data: bytes, name: str) -> pypdf.PdfReader:
+def _open(data: bytes, name: str, settings: ReadingSettings) -> pypdf.PdfReader:
     # Foreign lines before the header shift every offset in some files and are counted in others.
     start = data.index(b"%PDF-")
     for content in (data, data[start:]) if start else (data,):
         pdf = _attempt(pypdf.PdfReader, BytesIO(content))
         if pdf is None:
             continue
-        # Files locked against changes only open with an empty password.
-        if pdf.is_encrypted and not _attempt(pdf.decrypt, ""):
-            raise refusal(Reason.ENCRYPTED, name)
+        if pdf.is_encrypted and not _unlock(pdf, settings.passwords):
+            tried = ", and no password of the settings fits" if settings.passwords else ""
+            raise refusal(Reason.ENCRYPTED, name, detail=f"is locked with a password{tried}")
         if _count_pages(pdf, name):
             return pdf
     raise refusal(Reason.DAMAGED, name)
+
+
+def _unlock(pdf: pypdf.PdfReader, passwords: Iterable[SecretStr]) -> bool:
+    """Try the passwords; files locked against changes only open with an empty one."""
+    return any(_attempt(pdf.decrypt, word) for word in ("", *(one.get_secret_value() for one in passwords)))
 
 
 def _count_pages(pdf: pypdf.PdfReader, name: str) -> int:
@@ -101,23 +96,23 @@ def _read_pages(pdf: pypdf.PdfReader, *, name: str, settings: ReadingSettings) -
     if count > settings.max_pages:
         detail = f"has {count} pages; up to {settings.max_pages} are read"
         raise refusal(Reason.TOO_MANY_PAGES, name, detail=detail)
-    fields = _form_fields(pdf)
-    room = settings.max_characters - len(fields)
+    fields, unseen = _form_fields(pdf)
+    room = settings.max_characters - sum(map(len, fields))
     reads: list[_PageRead] = []
     for number in range(1, count + 1):
-        read = _read_page(pdf, number)
+        read = _read_page(pdf, number, settings)
         room -= max(len(read.page.text), len(read.page.plain))
         if room < 0:
             raise refusal(Reason.TOO_LARGE, name, detail="holds far more text than an invoice")
         reads.append(read)
-    pages = [read.page for read in reads]
-    if fields:
-        pages[-1] = replace(pages[-1], text=f"{pages[-1].text}\n\n{fields}".lstrip())
     hidden = sum(read.hidden for read in reads)
-    notices = [*_missing_pages(pdf, count), *(notice for read in reads for notice in read.notices)]
+    notices = [*_missing_pages(pdf, count)]
     if hidden:
         notices.append(hidden_notice(hidden))
-    return PdfText(tuple(pages), tuple(notices))
+    notices += [notice for read in reads for notice in read.seen]
+    if unseen:
+        notices.append(Notice(f"{unseen} filled form fields that nobody can see were left out."))
+    return PdfText(tuple(read.page for read in reads), tuple(notices), fields=fields)
 
 
 def _missing_pages(pdf: pypdf.PdfReader, found: int) -> Iterator[Notice]:
@@ -129,26 +124,48 @@ def _missing_pages(pdf: pypdf.PdfReader, found: int) -> Iterator[Notice]:
 class _PageRead(NamedTuple):
     page: Page
     hidden: int
-    notices: tuple[Notice, ...]
+    seen: tuple[Notice, ...] = ()
 
 
-def _read_page(pdf: pypdf.PdfReader, number: int) -> _PageRead:
+def _read_page(pdf: pypdf.PdfReader, number: int, settings: ReadingSettings) -> _PageRead:
     page = _attempt(pdf.pages.__getitem__, number - 1)
-    damaged = _PageRead(Page(number, ""), 0, (Notice(f"Page {number} is damaged and could not be read.", gap=True),))
+    damaged = _PageRead(Page(number, "", reader=READER, reason=PageReason.DAMAGED), 0)
     if page is None:
         return damaged
-    layout = _attempt(page.extract_text, extraction_mode="layout", layout_mode_space_vertically=False)
-    plain = _attempt(page.extract_text)
-    if layout is None and plain is None:
+    views = _extract(page, number, settings)
+    if views.layout is None and views.plain is None:
         return damaged
-    rows, order = clean(layout or ""), clean(plain or "")
+    rows, order = clean(views.layout or ""), clean(views.plain or "")
     text = textwrap.dedent(rows.text)
     lost = _lines_missing_from(text, order.text)
     if lost:
         text = "\n".join([text, *lost]) if text.strip() else order.text
-    notices = () if text.strip() else (Notice(f"Page {number} has no text, perhaps a picture."),)
     differs = text.split() != order.text.split()
-    return _PageRead(Page(number, text, order.text if differs else ""), max(rows.hidden, order.hidden), notices)
+    kept = Page(number, text, order.text if differs else "", READER, views.reason)
+    return _PageRead(kept, max(rows.hidden, order.hidden), views.notices)
+
+
+class _Views(NamedTuple):
+    layout: str | None
+    plain: str | None
+    notices: tuple[Notice, ...] = ()
+    reason: str = ""
+
+
+def _extract(page: pypdf.PageObject, number: int, settings: ReadingSettings) -> _Views:
+    """Return both views of a page, without what nobody can see on it."""
+
+    def extract() -> _Views:
+        with without_hidden_text(page, operations=settings.pdf_operations, forms=settings.pdf_forms) as hidden:
+            return _Views(*_views(page), tuple(hidden.notices(number)), hidden.reason)
+
+    unchecked = Notice(f"Page {number} could not be searched for text that nobody can see.", gap=True)
+    return _attempt(extract) or _Views(*_views(page), (unchecked,))
+
+
+def _views(page: pypdf.PageObject) -> tuple[str | None, str | None]:
+    layout = _attempt(page.extract_text, extraction_mode="layout", layout_mode_space_vertically=False)
+    return layout, _attempt(page.extract_text)
 
 
 def _lines_missing_from(rows: str, order: str) -> list[str]:
@@ -159,22 +176,44 @@ def _lines_missing_from(rows: str, order: str) -> list[str]:
     return [line for line in order.split("\n") if any(word not in kept for word in line.split())]
 
 
-def _form_fields(pdf: pypdf.PdfReader) -> str:
-    """Return what was typed into a form, which is no part of any page's text."""
-    fields = _attempt(pdf.get_fields) or {}
-    values = [
-        clean(f"{name}: {field.get('/V')}").text.replace("\n", " ")
-        for name, field in fields.items()
+class _Fields(NamedTuple):
+    lines: tuple[str, ...]
+    unseen: int
+
+
+def _form_fields(pdf: pypdf.PdfReader) -> _Fields:
+    """Return what was typed into a form, which is no part of any page's text; fields out of sight are only counted."""
+    filled = {
+        name: field
+        for name, field in (_attempt(pdf.get_fields) or {}).items()
         if field.get("/FT") in ("/Tx", "/Ch") and isinstance(field.get("/V"), str) and field.get("/V")
-    ]
-    return "\n".join(["Form fields:", *values]) if values else ""
+    }
+    if not filled:
+        return _Fields((), 0)
+    seen = SeenFields([page for number in range(len(pdf.pages)) if (page := _attempt(pdf.pages.__getitem__, number))])
+    lines = tuple(
+        clean(f"{name}: {field['/V']}").text.replace("\n", " ")
+        for name, field in filled.items()
+        if _attempt(_is_seen, seen, field)
+    )
+    return _Fields(lines, len(filled) - len(lines))
+
+
+def _is_seen(seen: SeenFields, field: Any) -> bool:
+    """Ask about the field itself; what pypdf lists is a copy of some of its entries."""
+    return seen.shows(field.indirect_reference.get_object())
 
 
 def _with_einvoices(pdf: pypdf.PdfReader, text: PdfText) -> PdfText:
     """Add the e-invoices among the embedded files; the same text under two keys is one."""
     found: dict[str, Attachment] = {}
     notices = list(text.notices)
-    for file in islice(_embedded_files(pdf), _MAX_FILES):
+    for number, file in enumerate(islice(_embedded_files(pdf), _MAX_FILES + 1)):
+        if number == _MAX_FILES:
+            notices.append(
+                Notice(f"More than {_MAX_FILES} files are attached; the others were not looked at.", gap=True)
+            )
+            break
         name = _attempt(_name_of, file) or ""
         if not _is_xml(file, name):
             continue
@@ -188,7 +227,7 @@ def _with_einvoices(pdf: pypdf.PdfReader, text: PdfText) -> PdfText:
             found.setdefault(attachment.text, attachment)
     if len(found) > MAX_ATTACHMENTS:
         notices.append(Notice(f"Of {len(found)} attached e-invoices only {MAX_ATTACHMENTS} were read.", gap=True))
-    return PdfText(text.pages, tuple(notices), tuple(found.values())[:MAX_ATTACHMENTS])
+    return text._replace(notices=tuple(notices), attachments=tuple(found.values())[:MAX_ATTACHMENTS])
 
 
 def _embedded_files(pdf: pypdf.PdfReader) -> Iterator[EmbeddedFile]:

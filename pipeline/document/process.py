@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any
 
 import anyio
@@ -23,14 +24,22 @@ from pipeline.document.limits import ReadingSettings
 Json = dict[str, Any]
 
 _EXIT_SECONDS = 2.0
+# Four numbers and what stands between them; the letters count as text.
+_WORD_BYTES = 80
 
 # The child imports from where we import, but neither the working folder nor the environment adds to that.
 _BOOT = """
-import json, sys
+import json, pkgutil, sys
 sys.path[:] = json.loads(sys.argv[1])
-from pipeline.document.child import main
-main(sys.argv[2])
+pkgutil.resolve_name(sys.argv[2])(*json.loads(sys.stdin.buffer.readline()))
 """
+
+
+class Parser(StrEnum):
+    """Name the functions that a process may be made for; each knows one library, and the other one is not loaded."""
+
+    FIRST = "pipeline.document.parse:parse_file"
+    SECOND = "pipeline.document.second:parse_again"
 
 
 class ReaderExit(Exception):
@@ -58,22 +67,37 @@ class ReaderProcess:
         self._max_reply_bytes = max_reply_bytes
 
     @classmethod
-    async def start(cls, settings: ReadingSettings) -> ReaderProcess:
+    async def start(cls, settings: ReadingSettings, parser: Parser = Parser.FIRST) -> ReaderProcess:
         """Start a process and wait until its libraries are loaded; `ReaderExit` or `TimeoutError` if it does not."""
+        # Two views of the text, up to four bytes a character, half as much again for JSON; the page and the e-invoices
+        # of a file, up to three bytes for one of an old encoding; the places of words; and change.
+        room = 12 * settings.max_characters + 3 * (MAX_ATTACHMENTS + 1) * settings.pdf_stream_bytes
+        places = _WORD_BYTES * settings.max_pages * settings.max_words_per_page
+        return await cls.launch(
+            "pipeline.document.child:main",
+            settings.revealed(),
+            parser.value,
+            start_seconds=settings.start_seconds,
+            max_reply_bytes=room + places + 1_000_000,
+        )
+
+    @classmethod
+    async def launch(cls, function: str, *arguments: str, start_seconds: float, max_reply_bytes: int) -> ReaderProcess:
+        """Start a process that serves requests with a function, `module:name`, and wait until it says it is ready."""
         path = json.dumps([entry for entry in sys.path if entry])
         process = await anyio.open_process(
-            [sys.executable, "-I", "-c", _BOOT, path, settings.model_dump_json()],
+            [sys.executable, "-I", "-c", _BOOT, path, function],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             **_apart(),
         )
-        # Two views of the text, up to four bytes a character, half as much again for JSON; the page and the e-invoices
-        # of a file, up to three bytes for one of an old encoding; and change.
-        room = 12 * settings.max_characters + 3 * (MAX_ATTACHMENTS + 1) * settings.pdf_stream_bytes
-        reader = cls(process, max_reply_bytes=room + 1_000_000)
+        reader = cls(process, max_reply_bytes=max_reply_bytes)
         try:
-            with anyio.fail_after(settings.start_seconds):
+            with anyio.fail_after(start_seconds):
+                # Not on the command line, which every user of the machine can see: there are passwords among them.
+                with suppress(anyio.BrokenResourceError):
+                    await reader._requests.send(json.dumps(arguments).encode() + b"\n")
                 await reader._receive()
         except BaseException:
             await reader.stop()

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 import anyio
 import structlog
+from anyio import to_thread
 
+from pipeline.document.combine import finished, joined, recovered
 from pipeline.document.limits import OUT_OF_MEMORY_EXIT, ReadingSettings
-from pipeline.document.model import Document
-from pipeline.document.process import Json, ReaderExit, ReaderGone, ReaderProcess
+from pipeline.document.model import PDF_TYPE, Document
+from pipeline.document.process import Json, Parser, ReaderExit, ReaderGone, ReaderProcess
 from pipeline.document.refusal import Reason, refusal
+from pipeline.document.scan.drawing import draw_png
+from pipeline.document.scan.reader import ScanReader
+from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import DocumentError
 
 log = structlog.get_logger()
 
 
 class DocumentReader:
-    """Read files side by side in a few reader processes, which start when needed and end with the context."""
+    """Read files side by side in a few reader processes, which start when needed and end with the context.
 
-    def __init__(self, settings: ReadingSettings | None = None) -> None:
+    A PDF is read twice, by two libraries in two processes: the first for its text, the second for what the first
+    could not read and for the places of words. A crash of the second costs only these.
+    """
+
+    def __init__(self, settings: ReadingSettings | None = None, scan: ScanSettings | None = None) -> None:
         self._settings = settings or ReadingSettings()
-        self._idle: list[ReaderProcess] = []
+        self._first = _Readers(self._settings, Parser.FIRST)
+        self._second = _Readers(self._settings, Parser.SECOND)
+        self._scan = scan or ScanSettings()
+        self._scans = ScanReader(self._scan, self._settings)
         self._limiter = anyio.CapacityLimiter(self._settings.processes)
 
     async def __aenter__(self) -> DocumentReader:
@@ -33,8 +46,9 @@ class DocumentReader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while self._idle:
-            await self._idle.pop().stop()
+        await self._first.stop()
+        await self._second.stop()
+        await self._scans.stop()
 
     async def read(self, path: Path, *, name: str = "") -> Document:
         """Return the document in the file, under `name` (default: the file's own).
@@ -42,9 +56,55 @@ class DocumentReader:
         Raise `DocumentError` where it cannot be read within the limits; other reads go on unharmed.
         """
         name = name or path.name
+        async with self._limiter:
+            document = await self._read_text(path, name=name)
+        # Recognition has a process and a turn of its own: scans do not hold up texts.
+        document = await self._scans.complete(document, path)
+        return await to_thread.run_sync(partial(finished, document, settings=self._settings, hint=self._scans.hint))
+
+    async def draw(self, path: Path, number: int, *, name: str) -> bytes:
+        """Return a page of a PDF as a PNG file; raise `DocumentError` where it cannot be drawn."""
+        return await draw_png(path, number, name=name, settings=self._scan, reading=self._settings)
+
+    async def _read_text(self, path: Path, *, name: str) -> Document:
         try:
-            async with self._limiter:
-                reply = await self._ask({"path": str(path), "name": name})
+            first = await self._first.read(path, name=name)
+        except DocumentError as error:
+            second = await self._read_again(path, name=name) if error.reason == Reason.DAMAGED else None
+            if second is None:
+                raise
+            log.info("document.recovered", document=name, pages=len(second.pages))
+            return await to_thread.run_sync(recovered, second)
+        if first.media_type != PDF_TYPE:
+            return first
+        second = await self._read_again(path, name=name)
+        return await to_thread.run_sync(joined, first, second)
+
+    async def _read_again(self, path: Path, *, name: str) -> Document | None:
+        """Return what the second reader makes of a PDF; None where it fails, whatever the way."""
+        try:
+            return await self._second.read(path, name=name)
+        except DocumentError as error:
+            log.info("document.not_read_again", document=name, reason=error.reason)
+            return None
+
+
+class _Readers:
+    """Hold the processes of one parser."""
+
+    def __init__(self, settings: ReadingSettings, parser: Parser) -> None:
+        self._settings = settings
+        self._parser = parser
+        self._idle: list[ReaderProcess] = []
+
+    async def stop(self) -> None:
+        while self._idle:
+            await self._idle.pop().stop()
+
+    async def read(self, path: Path, *, name: str) -> Document:
+        """Return the document as this parser reads it; each way to fail is a `DocumentError`."""
+        try:
+            reply = await self._ask({"path": str(path), "name": name})
         except TimeoutError as error:
             log.warning("reader.stopped", document=name, wall_seconds=self._settings.wall_seconds)
             raise refusal(Reason.TIMEOUT, name, transient=True) from error
@@ -63,7 +123,7 @@ class DocumentReader:
 
     async def _start(self, name: str) -> ReaderProcess:
         try:
-            return await ReaderProcess.start(self._settings)
+            return await ReaderProcess.start(self._settings, self._parser)
         except (ReaderExit, TimeoutError, OSError) as error:
             log.warning("reader.failed_to_start", error=str(error))
             detail = "could not be read: no reader process could be started"

@@ -45,7 +45,8 @@ _WORDS = {
     ),
     Reason.ENCRYPTED: _Words(
         "is locked with a password",
-        "Open it with the password, print it to a new PDF without one, and drop that.",
+        "Add the password to `passwords` under [reading] of the settings and replay the job; or open the file with it, "
+        "print it to a new PDF without one, and drop that.",
     ),
     Reason.NO_TEXT: _Words(
         "holds no text that can be read, only pictures",
@@ -57,7 +58,7 @@ _WORDS = {
     ),
     Reason.UNSUPPORTED: _Words(
         "is of a kind that cannot be read",
-        "PDF, plain text and XML files are read: save or print the document as PDF and drop that.",
+        "PDF, plain text, XML, PNG, JPEG and TIFF files are read: save or print the document as PDF and drop that.",
     ),
     Reason.UNREADABLE: _Words(
         "cannot be opened",

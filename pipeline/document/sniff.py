@@ -15,12 +15,16 @@ class Kind(StrEnum):
     PDF = "PDF"
     XML = "XML"
     TEXT = "plain text"
+    PICTURE = "a picture"
     FOREIGN = "foreign"
     BINARY = "binary"
 
 
 class Content(NamedTuple):
-    """Tell the kind; `text` is the file decoded where it is text, `what` and `hint` are words about a foreign kind."""
+    """Tell the kind; `text` is the file decoded where it is text, `what` and `hint` are words about a foreign kind.
+
+    Of a picture, `what` is its media type.
+    """
 
     kind: Kind
     text: str = ""
@@ -30,6 +34,9 @@ class Content(NamedTuple):
 
 def sniff(data: bytes) -> Content:
     """Tell what the bytes are. A PDF may have up to a kilobyte of foreign lines before its header."""
+    picture = next((kind for signature, kind in _PICTURES if signature.match(data)), None)
+    if picture is not None:
+        return Content(Kind.PICTURE, what=picture)
     foreign = _foreign(data)
     if foreign is not None:
         return foreign
@@ -43,16 +50,18 @@ def sniff(data: bytes) -> Content:
 
 _AS_PDF = "Print or save it as PDF and drop that."
 _UNPACK = "Unpack it and drop the files in it one by one."
-_OCR = "Turn it into a PDF with text recognition (OCR) and drop that."
+_AS_PNG = "Save it as PNG or JPEG and drop that."
 
+_PICTURES = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"II\*\x00|MM\x00\*"), "image/tiff"),
+)
 _SIGNATURES = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "a picture (PNG)", _OCR),
-    (re.compile(rb"\xff\xd8\xff"), "a picture (JPEG)", _OCR),
-    (re.compile(rb"GIF8[79]a"), "a picture (GIF)", _OCR),
-    (re.compile(rb"II\*\x00|MM\x00\*"), "a picture (TIFF)", _OCR),
-    (re.compile(rb"BM.{4}\x00{4}", re.DOTALL), "a picture (BMP)", _OCR),
-    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "a picture (WebP)", _OCR),
-    (re.compile(rb".{4}ftyp(?:heic|heix|mif1|avif)", re.DOTALL), "a picture (HEIC)", _OCR),
+    (re.compile(rb"GIF8[79]a"), "a picture (GIF)", _AS_PNG),
+    (re.compile(rb"BM.{4}\x00{4}", re.DOTALL), "a picture (BMP)", _AS_PNG),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "a picture (WebP)", _AS_PNG),
+    (re.compile(rb".{4}ftyp(?:heic|heix|mif1|avif)", re.DOTALL), "a picture (HEIC)", _AS_PNG),
     (re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "an old Office document or an Outlook message", _AS_PDF),
     (re.compile(rb"\{\\rtf"), "a rich text document (RTF)", _AS_PDF),
     (re.compile(rb"%!PS"), "a PostScript file", _AS_PDF),

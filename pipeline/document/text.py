@@ -38,7 +38,8 @@ def decode(data: bytes) -> str | None:
 def clean(text: str) -> CleanText:
     """Repair and remove characters that are not text: controls, lone surrogates, zero-width and direction marks."""
     text = _LOST_HYPHEN.sub("-", text.replace("\r\n", "\n").replace("\r", "\n"))
-    text = _CONTROL.sub("", _SURROGATE.sub("\ufffd", text))
+    text = _CONTROL.sub("", _SURROGATE.sub("\ufffd", _SOFT_HYPHEN_PRINTED.sub("-", text)))
+    text = text.replace("\xad", "")
     text, hidden = _HIDDEN.subn("", text)
     return CleanText("\n".join(line.rstrip() for line in text.split("\n")).strip("\n"), hidden)
 
@@ -57,8 +58,14 @@ def visible_characters(text: str) -> int:
 _LOST_HYPHEN = re.compile(r"(?<=\w)\x00(?=\w)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-# Zero-width, direction and tag characters: a model reads them, a person does not see them.
-_HIDDEN = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+# Where a line or a number goes on behind it, a soft hyphen is printed; elsewhere it only says where a word may break.
+_SOFT_HYPHEN_PRINTED = re.compile(r"(?<=\S)\xad(?=[^\S\n]*(?:\n|\Z))|(?<=\d)\xad(?=\w)|(?<=\w)\xad(?=\d)")
+# Zero-width, direction, filler and tag characters, and variants of characters: a model reads them, a person does not
+# see them, and a variant can stand for any letter.
+_HIDDEN = re.compile(
+    r"[\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
+    r"\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

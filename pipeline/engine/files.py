@@ -10,9 +10,10 @@ import structlog
 
 from pipeline.disk import storage_fault
 from pipeline.engine.attempt import Again, Attempts, Ended, finished_event, worn_out
+from pipeline.engine.room import Room
 from pipeline.engine.seam import Body, Observer, Progress
 from pipeline.engine.storage import Storage
-from pipeline.errors import HostFault, StorageFault
+from pipeline.errors import HostFault, HostRefuses, StorageFault
 from pipeline.job import Claim, JobRecord, State, part_of, seconds_between
 from pipeline.journal import Journal, into, open_journal
 from pipeline.outbox import JobFolder, Outbox, stale
@@ -54,11 +55,11 @@ class FileEngine:
         self._ends_without_host = ends_without_host
         self._ready = ready
         self._readying = anyio.Lock()
-        self.host_lost: HostFault | StorageFault | None = None
+        self.host_lost: HostFault | HostRefuses | StorageFault | None = None
         self.storage = Storage()
         self._started: dict[str, int] = {}
         self._owned: dict[str, anyio.Event] = {}
-        self._room = anyio.Semaphore(concurrency, max_value=concurrency)
+        self._room = Room(concurrency)
         self._stop = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._idle = anyio.Event()
@@ -80,6 +81,10 @@ class FileEngine:
         """Wait until one more job may be submitted, and keep that place for it."""
         await self._room.acquire()
 
+    def resize(self, concurrency: int) -> None:
+        """Change how many jobs may run at once; those that run go on."""
+        self._room.resize(concurrency)
+
     def give_back_room(self) -> None:
         """Give back a place that no job was found for."""
         self._room.release()
@@ -98,6 +103,11 @@ class FileEngine:
             return
         self._own(job)
         self._tasks.start_soon(self._run, job, name=job.name)
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether any place is taken: by an attempt that runs, not by a job that pauses between two of them."""
+        return self._room.is_lent
 
     async def drained(self) -> None:
         """Wait until no submitted job is unfinished."""
@@ -201,7 +211,7 @@ class FileEngine:
         if isinstance(ended, Ended):
             await self._finish(job, journal, claim, ended.outcome)
             return None
-        if isinstance(ended.error, HostFault) and self._ends_without_host:
+        if isinstance(ended.error, HostFault | HostRefuses) and self._ends_without_host:
             self.host_lost = ended.error
             self.stop()
         return ended.delay_seconds

@@ -9,7 +9,7 @@ from typing import Protocol
 import anyio
 
 from pipeline.engine.storage import Storage
-from pipeline.errors import HostFault, StorageFault
+from pipeline.errors import HostFault, HostRefuses, StorageFault
 from pipeline.job import Claim, Job, State
 from pipeline.journal import Journal
 from pipeline.outbox import JobFolder
@@ -41,11 +41,16 @@ class Engine(Protocol):
     """Bring jobs that lie in working/ to their results."""
 
     storage: Storage
-    host_lost: HostFault | StorageFault | None
+    host_lost: HostFault | HostRefuses | StorageFault | None
 
     @property
     def counts(self) -> Mapping[State, int]:
         """Return how many jobs ended in each state."""
+        ...
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether any place is taken."""
         ...
 
     async def serve(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 
+from stdnum import bic as bic_numbers
 from stdnum import iban as iban_numbers
 from stdnum.eu import vat as vat_numbers
 from stdnum.exceptions import InvalidLength, ValidationError
 
-from pipeline.invoice.model import Finding, Invoice, Kind, LineItem, Party, Severity, Tax
+from pipeline.invoice.model import Adjustment, Finding, Invoice, Kind, LineItem, Party, Severity, Tax
 from pipeline.invoice.numbers import is_currency
 
 # EN 16931 rounds per tax line; sums may be off by half a cent each, a whole one is what invoices show.
 _CENT = Decimal("0.01")
+# Cash is rounded to five hundredths in some countries.
+_ROUNDED = Decimal("0.05")
+_FAR_DELIVERY = timedelta(days=400)
 _SLIPS = (Decimal(10), Decimal(100), Decimal(1000))
 _REQUIRED = {
     "invoice_number": "invoice number",
@@ -37,6 +42,7 @@ def check(invoice: Invoice, kind: Kind) -> tuple[Finding, ...]:
         *_taxes(invoice),
         *_lines(invoice),
         *_slips(invoice),
+        *_payment(invoice),
         *_dates(invoice),
         *_signs(invoice, kind),
         *_currency(invoice),
@@ -99,11 +105,24 @@ def sum_of_lines(invoice: Invoice) -> Decimal | None:
     return sum(known, Decimal(0)) if known and len(known) == len(totals) else None
 
 
+def adjustments(invoice: Invoice) -> Decimal:
+    """Return the charges less the allowances on the whole invoice."""
+    return _sum_of(invoice.charges) - _sum_of(invoice.allowances)
+
+
 def lines_fit(invoice: Invoice, total: Decimal) -> bool:
-    """Say whether a sum of lines is the net amount or the total, within a cent for each line."""
+    """Say whether a sum of lines is the net amount or the total, within a cent for each line.
+
+    Charges and allowances may come on top; some documents print them among the lines as well.
+    """
     tolerance = _CENT * max(1, len(invoice.line_items))
     targets = (invoice.net_amount, invoice.total_amount)
-    return any(target is not None and abs(abs(total) - abs(target)) <= tolerance for target in targets)
+    sums = {abs(total), abs(total + adjustments(invoice))}
+    return any(target is not None and abs(one - abs(target)) <= tolerance for target in targets for one in sums)
+
+
+def _sum_of(adjustments: Iterable[Adjustment]) -> Decimal:
+    return sum((one.amount for one in adjustments if one.amount is not None), Decimal(0))
 
 
 def _required(invoice: Invoice) -> Iterator[Finding]:
@@ -121,7 +140,13 @@ def _sums(invoice: Invoice) -> Iterator[Finding]:
         return
     if net and abs(tax) > abs(net):
         yield error("tax_above_net", "tax_amount", f"The tax {tax} is more than the net amount {net}.")
-    if not adds_up(net, tax, total, tax_lines=len(invoice.taxes)):
+    extra = adjustments(invoice)
+    if adds_up(net, tax, total, tax_lines=len(invoice.taxes)):
+        return
+    if extra and adds_up(net + extra, tax, total, tax_lines=len(invoice.taxes)):
+        message = f"Net {net} and tax {tax} make the total {total} with charges less allowances of {extra}."
+        yield info("sum_with_charges", "total_amount", message)
+    else:
         yield error(
             "sum_mismatch", "total_amount", f"Net {net} and tax {tax} make {net + tax}, but the total says {total}."
         )
@@ -191,10 +216,12 @@ def _line_sum(invoice: Invoice) -> Iterator[Finding]:
                 f"The lines add up if this one is {product}, which is quantity times price, instead of {line.total}.",
             )
             return
+    extra = adjustments(invoice)
+    made = f"{total}, with charges less allowances {total + extra}" if extra else f"{total}"
     yield warning(
         "lines_mismatch",
         "line_items",
-        f"The lines make {total}; that is neither the net amount nor the total. "
+        f"The lines make {made}; that is neither the net amount nor the total. "
         "Allowances, charges or a missing line may be the reason.",
     )
 
@@ -223,6 +250,28 @@ def _slips(invoice: Invoice) -> Iterator[Finding]:
             return
 
 
+def _payment(invoice: Invoice) -> Iterator[Finding]:
+    """Hold what is left to pay against the total less what was paid."""
+    total, payable, prepaid = invoice.total_amount, invoice.payable_amount, invoice.prepaid_amount
+    if total is None:
+        return
+    if prepaid is not None and abs(prepaid) > abs(total) + _ROUNDED:
+        yield warning("prepaid_above_total", "prepaid_amount", f"{prepaid} was paid, more than the total {total}.")
+    if payable is None:
+        return
+    rounding = invoice.rounding_amount
+    expected = total - (prepaid or Decimal(0)) + (rounding or Decimal(0))
+    tolerance = _ROUNDED if rounding is None else _CENT
+    if abs(payable - expected) <= tolerance or abs(payable) == abs(total) == abs(expected):
+        return
+    if prepaid is None:
+        message = f"{payable} is left to pay of {total}; the document may count earlier payments or balances in."
+        yield warning("payable_not_total", "payable_amount", message)
+    else:
+        message = f"The total {total} less {prepaid} paid leaves {expected}, but {payable} is to be paid."
+        yield error("payable_mismatch", "payable_amount", message)
+
+
 def _close(ratio: Decimal, wanted: Decimal) -> bool:
     return abs(ratio / wanted - 1) < Decimal("0.002")
 
@@ -232,6 +281,9 @@ def _dates(invoice: Invoice) -> Iterator[Finding]:
         yield warning(
             "due_before_date", "due_date", f"It is due on {invoice.due_date}, before its own date {invoice.date}."
         )
+    if invoice.date and invoice.delivery_date and abs(invoice.delivery_date - invoice.date) > _FAR_DELIVERY:
+        message = f"It was delivered on {invoice.delivery_date}, far from its own date {invoice.date}."
+        yield warning("delivery_date_far", "delivery_date", message)
 
 
 def _signs(invoice: Invoice, kind: Kind) -> Iterator[Finding]:
@@ -253,6 +305,8 @@ def _currency(invoice: Invoice) -> Iterator[Finding]:
 def _identifiers(role: str, party: Party) -> Iterator[Finding]:
     if party.iban is not None and not _is_valid_iban(party.iban):
         yield warning("iban_check_digits", f"{role}.iban", f"The check digits of the IBAN {party.iban} are wrong.")
+    if party.bic is not None and not bic_numbers.is_valid(party.bic):
+        yield warning("bic_form", f"{role}.bic", f"{party.bic} has not the form of a BIC.")
     slip = _vat_slip(party.vat_id) if party.vat_id is not None else None
     if isinstance(slip, InvalidLength):
         yield error("vat_length", f"{role}.vat_id", f"{party.vat_id} has not as many signs as its country's VAT ids.")

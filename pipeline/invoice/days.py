@@ -57,6 +57,17 @@ def printed_issue_days(index: DocumentIndex, currency: str | None) -> set[date]:
     return {day for day, use in uses.items() if use.strength is best} if best >= Strength.DATE else set()
 
 
+def in_period(index: DocumentIndex, seen: Seen[PrintedDate]) -> bool:
+    """Say whether a date is one end of a period: another date, or a day of the same month, stands across from it."""
+    text = index.lines[seen.line].text
+    for other in index.dates_in(seen.line):
+        first, last = sorted((other, seen.token), key=lambda day: day.start)
+        if first is not last and _joins(text[first.end : last.start]):
+            return True
+    before = _DAY_BEFORE.search(text, max(0, seen.token.start - 30), seen.token.start)
+    return before is not None and _joins(before["till"])
+
+
 def _issue(invoice: Invoice, uses: dict[date, _Uses]) -> Iterator[Finding]:
     issue, due = invoice.date, invoice.due_date
     if issue is None or issue not in uses:
@@ -100,7 +111,7 @@ def _uses(index: DocumentIndex, currency: str | None) -> dict[date, _Uses]:
     uses: dict[date, _Uses] = defaultdict(_Uses)
     for seen in index.dates():
         label = index.label_of_date(seen)
-        plainly = not _in_period(index, seen)
+        plainly = not in_period(index, seen)
         strength = _strength(index, seen) if label is Label.DATE and plainly else Strength.NONE
         for day in seen.token.readings(order):
             uses[day].labels |= {label} if label else set()
@@ -121,17 +132,6 @@ def _strength(index: DocumentIndex, seen: Seen[PrintedDate]) -> Strength:
     if (len(words) <= 2 and mentions(text, "date_word")) or any(mentions(before, title) for title in _TITLES):
         return Strength.DATE
     return Strength.WORD
-
-
-def _in_period(index: DocumentIndex, seen: Seen[PrintedDate]) -> bool:
-    """Say whether a date is one end of a period: another date, or a day of the same month, stands across from it."""
-    text = index.lines[seen.line].text
-    for other in index.dates_in(seen.line):
-        first, last = sorted((other, seen.token), key=lambda day: day.start)
-        if first is not last and _joins(text[first.end : last.start]):
-            return True
-    before = _DAY_BEFORE.search(text, max(0, seen.token.start - 30), seen.token.start)
-    return before is not None and _joins(before["till"])
 
 
 def _joins(text: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.invoice.accounts import account_doubts
 from pipeline.invoice.checks import error, warning
 from pipeline.invoice.days import day_doubts
 from pipeline.invoice.evidence import Money
@@ -18,6 +19,7 @@ from pipeline.invoice.model import Finding, Invoice, Kind
 from pipeline.invoice.numbers import currencies_of, currency_pattern, is_currency
 from pipeline.invoice.printed_sums import printed_sum_doubts
 from pipeline.invoice.references import number_doubts
+from pipeline.invoice.rival_sums import rival_sum_doubts
 from pipeline.invoice.roles import role_doubts
 from pipeline.invoice.rows import Table, row_doubts
 from pipeline.invoice.several import several_invoices
@@ -31,6 +33,7 @@ def doubts(table: Table, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
     index, money = table.index, table.money
     yield from sum_doubts(index, invoice)
     yield from printed_sum_doubts(index, invoice)
+    yield from rival_sum_doubts(index, invoice)
     yield from day_doubts(index, invoice)
     yield from number_doubts(index, invoice)
     yield from _currency(index, invoice, money.get("total_amount"))
@@ -40,6 +43,7 @@ def doubts(table: Table, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
     yield from role_doubts(index, invoice)
     yield from row_doubts(table, invoice)
     yield from line_sum_doubts(index, invoice)
+    yield from account_doubts(index, invoice)
 
 
 def _currency(index: DocumentIndex, invoice: Invoice, total: Money | None) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from stdnum.eu.vat import MEMBER_STATES
 
+from pipeline.document.model import Box
 from pipeline.invoice.dates import DateOrder, PrintedDate
 from pipeline.invoice.index import DocumentIndex, Seen
 from pipeline.invoice.labels import Label, mentions
@@ -191,15 +192,27 @@ def find_description(index: DocumentIndex, claim: str, *, after: int = -1) -> Te
     return _in_order(index, claim, words, gap=2, share=0.7) or _squeezed(index, claim)
 
 
-def quote(index: DocumentIndex, first: int, last: int | None = None, *, start: int = 0, end: int = 0) -> Evidence:
-    """Return lines as evidence; of long ones the part around the span."""
+def quote(
+    index: DocumentIndex, first: int, last: int | None = None, *, start: int = 0, end: int = 0, wording: str = ""
+) -> Evidence:
+    """Return lines as evidence; of long ones the part around the span. The box is that of the span or the wording."""
     texts = [" ".join(index.lines[number].text.split()) for number in range(first, (last or first) + 1)]
     text = " ".join(texts)
     if len(text) > _QUOTE_CHARACTERS and end:
         raw = index.lines[first].text
         half = (_QUOTE_CHARACTERS - (end - start)) // 2
         text = " ".join(raw[max(0, start - half) : end + half].split())
-    return Evidence(page=index.lines[first].page, quote=text[:_QUOTE_CHARACTERS].strip())
+    box = _box(index, range(first, (last or first) + 1), start=start, end=end, wording=wording)
+    return Evidence(page=index.lines[first].page, quote=text[:_QUOTE_CHARACTERS].strip(), box=box)
+
+
+def _box(index: DocumentIndex, lines: range, *, start: int, end: int, wording: str) -> Box | None:
+    here = index.lines[lines[0]]
+    nth = index.repetitions[lines[0]]
+    if end:
+        return index.places.of_span(here.page, here.text, start, end, nth=nth)
+    texts = [index.lines[number].text for number in lines if index.lines[number].page == here.page]
+    return index.places.of_wording(here.page, texts, wording, nth=nth) if wording else None
 
 
 def _has_other_country(before: str, prefix: str) -> bool:

@@ -7,11 +7,11 @@ prefix) is taken from the document. What can be read in two ways is settled by t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, info, is_rate, warning
+from pipeline.invoice.checks import adds_up, error, info, is_product, is_rate, warning
 from pipeline.invoice.dates import date_candidates
 from pipeline.invoice.evidence import (
     Day,
@@ -25,10 +25,11 @@ from pipeline.invoice.evidence import (
     find_name,
     find_rate,
     find_tax_number,
+    identifier_places,
     quote,
 )
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label
+from pipeline.invoice.labels import Label, mentions
 from pipeline.invoice.locale_hints import expected_order
 from pipeline.invoice.model import (
     Evidence,
@@ -56,6 +57,8 @@ _TOTAL_LABELS = {
 # A table row may wrap over this many lines; XML spreads it over many more.
 _ROW_LINES = 6
 _XML_ROW_LINES = 40
+# Any group but "number" lets an identifier stand at no label for an invoice's number.
+_ANY = "any"
 _DATE_LABELS = {"date": (Label.DATE,), "due_date": (Label.DUE_DATE,)}
 
 
@@ -96,7 +99,7 @@ class Grounding:
             self._absent("currency", code, Severity.ERROR)
             return None
         sign = min(printed, key=lambda sign: (len(currencies_of(sign)), printed[sign]))
-        self.evidence["currency"] = quote(self.index, printed[sign])
+        self.evidence["currency"] = quote(self.index, printed[sign], wording=sign)
         self._currency = code
         return code
 
@@ -116,14 +119,31 @@ class Grounding:
         """Ground a date; one that the document prints ambiguously is settled or reported."""
         if claim is None:
             return None
+        return self.keep_day(field, self.days(field, claim, currency, labels=_DATE_LABELS[field]), currency)
+
+    def days(
+        self,
+        field: str,
+        claim: str,
+        currency: str | None,
+        *,
+        labels: Collection[Label] = (),
+        severity: Severity = Severity.ERROR,
+    ) -> list[Day]:
+        """Return the places of a date; says so where it cannot be read or is not there."""
+        make = _maker(severity)
         claims = date_candidates(claim)
         if not claims:
-            self.findings.append(error("date_unreadable", field, f"“{claim}” is no date that can be read."))
-            return None
-        order = expected_order(self.index, currency)
-        places = find_day(self.index, claims, order=order, labels=_DATE_LABELS[field])
+            self.findings.append(make("date_unreadable", field, f"“{claim}” is no date that can be read."))
+            return []
+        places = find_day(self.index, claims, order=expected_order(self.index, currency), labels=labels)
         if not places:
-            self._absent(field, claim, Severity.ERROR)
+            self._absent(field, claim, severity)
+        return places
+
+    def keep_day(self, field: str, places: list[Day], currency: str | None) -> date | None:
+        """Take one of the places of a date as its evidence; one that means two days is settled or reported."""
+        if not places:
             return None
         certain = [place for place in places if not place.other_readings]
         best = (certain or places)[0]
@@ -143,7 +163,77 @@ class Grounding:
             address=address and self._text(f"{role}.address", address, find_address(index, address), Severity.WARNING),
             vat_id=vat_id and self._text(f"{role}.vat_id", vat_id, find_tax_number(index, vat_id), Severity.ERROR),
             iban=iban and self._iban(f"{role}.iban", iban),
+            bic=claim.bic and self._bic(f"{role}.bic", claim.bic),
         )
+
+    def wording(self, path: str, claim: str, severity: Severity) -> str | None:
+        """Ground a text, of which all words have to stand in order."""
+        return self._text(path, claim, find_name(self.index, claim), severity)
+
+    def identifier(self, path: str, claim: str, severity: Severity) -> str | None:
+        """Ground an identifier, wherever it stands."""
+        return self._text(path, claim, find_identifier(self.index, claim, group=_ANY), severity)
+
+    def identifier_at(self, path: str, claim: str, groups: Collection[str]) -> str | None:
+        """Ground an identifier at a label of such groups; at any other place it may be another number."""
+        places = identifier_places(self.index, claim, group=_ANY)
+        fitting = [place for place in places if self._is_labelled(place, groups)]
+        if places and not fitting:
+            message = f"{claim} is printed, but at no label for this; it was left out."
+            self.findings.append(warning("reference_not_at_label", path, message))
+            return None
+        return self._text(path, claim, next(iter(fitting), None), Severity.WARNING)
+
+    def size(
+        self, path: str, claim: Decimal | str | None, is_fitting: Callable[[Money], bool], *, severity: Severity
+    ) -> Decimal | None:
+        """Ground an amount whose direction its label says, such as `discount` or `paid`: only its size counts."""
+        if claim is None:
+            return None
+        values = self._values(path, claim)
+        places = [place for value in values for place in find_money(self.index, value)]
+        fitting = [place for place in places if is_fitting(place)]
+        if not fitting:
+            message = f"{claim} is printed, but at no label for this; it was left out."
+            # A zero decides nothing.
+            severity = severity if any(values) else Severity.WARNING
+            if places:
+                self.findings.append(_maker(severity)("amount_not_at_label", path, message))
+            elif values:
+                self._absent(path, str(claim), severity)
+            return None
+        best = [place for place in fitting if (place.line, place.start) == (fitting[0].line, fitting[0].start)]
+        kept = self._settled(path, best, alike_money=True)
+        if kept is None:
+            return None
+        self.evidence[path] = quote(self.index, kept.line, start=kept.start, end=kept.end)
+        return abs(kept.value)
+
+    def any_amount(
+        self, path: str, claim: Decimal | str, severity: Severity, labels: Collection[Label] = ()
+    ) -> Decimal | None:
+        """Ground an amount of money, at such a label rather than elsewhere."""
+        return self._one_amount(path, self._money_options(path, claim, labels, severity=severity))
+
+    def any_number(self, path: str, claim: Decimal | str, severity: Severity, *, whole: bool) -> Decimal | None:
+        """Ground a number, which may be printed without the looks of money; a `whole` one has no fraction."""
+        values = self._values(path, claim, severity=severity)
+        fitting = [value for value in values if not whole or value == value.to_integral_value()]
+        if values and not fitting:
+            self.findings.append(_maker(severity)("number_not_whole", path, f"{claim} is no whole number."))
+        places = [place for value in fitting for place in find_money(self.index, value, loose=True)[:1]]
+        if fitting and not places:
+            self._absent(path, str(claim), severity)
+        if len({place.value for place in places}) > 1:
+            self._ambiguous_amount(path, (place.value for place in places), severity=severity)
+            return None
+        kept = self._keep(path, next(iter(places), None))
+        return kept.value if kept else None
+
+    def any_day(self, path: str, claim: str, severity: Severity) -> date | None:
+        """Ground a date, wherever it stands."""
+        places = self.days(path, claim, self._currency, severity=severity)
+        return self.keep_day(path, places, self._currency)
 
     def tax(self, number: int, claim: ExtractedTax) -> Tax:
         """Ground one line of the tax breakdown."""
@@ -183,13 +273,17 @@ class Grounding:
             f"{path}.description", claim.description, found, Severity.WARNING
         )
         row = range(found.first_line, found.last_line + 1) if found else None
-        total = self._beside(f"{path}.total", claim.total, row, Severity.ERROR)
+        total = self._keep(f"{path}.total", self._beside(f"{path}.total", claim.total, row, Severity.ERROR))
         if total:
             self._used_rows.add((total.line, total.start))
             row = range(min(total.line, row.start), max(total.line + 1, row.stop)) if row else None
             row = row or range(total.line, total.line + 1)
-        unit_price = self._beside(f"{path}.unit_price", claim.unit_price, row, Severity.WARNING, total=total)
-        quantity = self._beside(f"{path}.quantity", claim.quantity, row, Severity.WARNING, total=total)
+        prices = self._readings_beside(f"{path}.unit_price", claim.unit_price, row, Severity.WARNING, total=total)
+        quantities = self._readings_beside(f"{path}.quantity", claim.quantity, row, Severity.WARNING, total=total)
+        if total:
+            prices, quantities = _settle_by_product(prices, quantities, total, has_quantity=claim.quantity is not None)
+        unit_price = self._keep(f"{path}.unit_price", self._settled(f"{path}.unit_price", prices))
+        quantity = self._keep(f"{path}.quantity", self._settled(f"{path}.quantity", quantities))
         return LineItem(
             description=description or None,
             quantity=quantity.value if quantity else None,
@@ -197,7 +291,10 @@ class Grounding:
             total=total.value if total else None,
         )
 
-    def _beside(
+    def _beside(self, path: str, claim: Decimal | str | None, row: range | None, severity: Severity) -> Money | None:
+        return self._settled(path, self._readings_beside(path, claim, row, severity))
+
+    def _readings_beside(
         self,
         path: str,
         claim: Decimal | str | None,
@@ -205,10 +302,10 @@ class Grounding:
         severity: Severity,
         *,
         total: Money | None = None,
-    ) -> Money | None:
-        """Ground a number of a table row: near the row, else as money anywhere, else not."""
+    ) -> list[Money]:
+        """Return the readings of a table row's number: near the row, else as money anywhere, else none."""
         if claim is None:
-            return None
+            return []
         values = self._values(path, claim)
         reach = _XML_ROW_LINES if self.index.is_xml else _ROW_LINES
         near: list[Money] = []
@@ -217,10 +314,10 @@ class Grounding:
             near = [place for value in values for place in find_money(self.index, value, lines=lines, loose=True)]
         anchor = total.line if total else row.start if row else 0
         if near:
-            best = min(near, key=lambda place: self._fit(place, row, anchor))
-            return self._keep(
-                path, self._settled(path, [p for p in near if (p.line, p.start) == (best.line, best.start)])
-            )
+            # Of equal numbers in a row the last is its total: `1  80.00  80.00`.
+            side = -1 if path.endswith("total") else 1
+            best = min(near, key=lambda place: (*self._fit(place, row, anchor), side * place.start))
+            return [place for place in near if (place.line, place.start) == (best.line, best.start)]
         if not path.endswith("quantity"):
             far = [place for value in values for place in find_money(self.index, value)]
             if far and row is not None:
@@ -228,10 +325,10 @@ class Grounding:
                     warning("not_beside_line", path, f"{far[0].value} is printed, but not beside its line.")
                 )
             if far:
-                return self._keep(path, far[0])
+                return far[:1]
         if values:
             self._absent(path, str(claim), severity)
-        return None
+        return []
 
     def _fit(self, place: Money, row: range | None, anchor: int) -> tuple[bool, bool, bool, int]:
         """Return how well a place fits a row, best first: sign, not taken by an earlier row, within the row, near."""
@@ -239,18 +336,30 @@ class Grounding:
         outside = row is None or place.line not in row
         return place.sign_differs, used, outside, abs(place.line - anchor)
 
-    def _settled(self, path: str, options: list[Money]) -> Money | None:
+    def _is_labelled(self, place: Text, groups: Collection[str]) -> bool:
+        if self.index.is_xml:
+            texts = [self.index.elements_around(place.first_line)]
+        else:
+            texts = list(self.index.texts_beside(place.first_line, place.start, place.end, most_above=1))
+        return any(mentions(text, group) for text in texts for group in groups)
+
+    def _settled(self, path: str, options: list[Money], *, alike_money: bool = False) -> Money | None:
         """Choose among the readings of one printed number, or report that nothing decides.
 
         A line's total is read like money. A quantity or a price may have three decimals, so there a reading that the
-        model chose stays: the line's product is checked.
+        model chose stays: the line's product is checked. What nothing decides is left out; only a total is worth a
+        review for it.
         """
+        if not options:
+            return None
         values = {option.value for option in options}
-        if path.endswith("total"):
+        is_total = path.endswith("total")
+        if alike_money or is_total:
             options = [option for option in options if self._reads_like_money(option)]
         if len({option.value for option in options}) == 1:
             return options[0]
-        self._ambiguous_amount(path, values)
+        severity = Severity.ERROR if alike_money or is_total else Severity.WARNING
+        self._ambiguous_amount(path, values, severity=severity)
         return None
 
     def _reads_like_money(self, place: Money) -> bool:
@@ -280,13 +389,15 @@ class Grounding:
             return None
         return self._one_amount(path, self._money_options(path, claim, labels))
 
-    def _money_options(self, path: str, claim: Decimal | str, labels: Collection[Label]) -> list[Money]:
+    def _money_options(
+        self, path: str, claim: Decimal | str, labels: Collection[Label], *, severity: Severity = Severity.ERROR
+    ) -> list[Money]:
         """Return the best place of each value the claim can mean; says so where there is none."""
-        values = self._values(path, claim)
+        values = self._values(path, claim, severity=severity)
         options = [places[0] for value in values if (places := find_money(self.index, value, labels=labels))]
         if values and not options:
             # A zero that is not printed is no lie worth a review, yet it is no fact either.
-            self._absent(path, str(claim), Severity.ERROR if any(values) else Severity.WARNING)
+            self._absent(path, str(claim), severity if any(values) else Severity.WARNING)
         return options
 
     def _one_amount(self, path: str, options: list[Money] | None, *, sure: bool = False) -> Decimal | None:
@@ -316,17 +427,21 @@ class Grounding:
                 self.findings.append(warning("sign_from_document", path, message))
         return place
 
-    def _values(self, path: str, claim: Decimal | str) -> tuple[Decimal, ...]:
+    def _values(self, path: str, claim: Decimal | str, *, severity: Severity = Severity.ERROR) -> tuple[Decimal, ...]:
         if isinstance(claim, Decimal):
             return (claim,)
         values = candidates(claim)
         if not values:
-            severity = warning if path.endswith(("quantity", "rate")) else error
-            self.findings.append(severity("amount_unreadable", path, f"“{claim}” is no number that can be read."))
+            make = warning if path.endswith(("quantity", "rate")) else _maker(severity)
+            self.findings.append(make("amount_unreadable", path, f"“{claim}” is no number that can be read."))
         return values
 
     def _iban(self, path: str, claim: str) -> str | None:
         found = self._text(path, claim, find_identifier(self.index, claim, group="iban"), Severity.ERROR)
+        return squeeze(found).upper() if found else None
+
+    def _bic(self, path: str, claim: str) -> str | None:
+        found = self.identifier(path, claim, Severity.WARNING)
         return squeeze(found).upper() if found else None
 
     def _name(self, path: str, claim: str, severity: Severity) -> str | None:
@@ -342,18 +457,18 @@ class Grounding:
         if found is None:
             self._absent(path, claim, severity)
             return None
-        self.evidence[path] = quote(self.index, found.first_line, found.last_line, start=found.start, end=found.end)
+        self.evidence[path] = quote(
+            self.index, found.first_line, found.last_line, start=found.start, end=found.end, wording=claim
+        )
         return found.value
 
     def _absent(self, path: str, claim: object, severity: Severity) -> None:
-        make = error if severity is Severity.ERROR else warning
-        self.findings.append(
-            make("not_in_document", path, f"“{str(claim)[:80]}” was read, but the document does not show it.")
-        )
+        message = f"“{str(claim)[:80]}” was read, but the document does not show it."
+        self.findings.append(_maker(severity)("not_in_document", path, message))
 
-    def _ambiguous_amount(self, path: str, values: Iterable[Decimal]) -> None:
+    def _ambiguous_amount(self, path: str, values: Iterable[Decimal], *, severity: Severity = Severity.ERROR) -> None:
         words = " or ".join(format(value, "f") for value in sorted(values))
-        self.findings.append(error("amount_ambiguous", path, f"The printed amount can mean {words}."))
+        self.findings.append(_maker(severity)("amount_ambiguous", path, f"The printed amount can mean {words}."))
 
     def _ambiguous_day(self, field: str, best: Day, rivals: set[date], currency: str | None) -> date | None:
         """Report a date that can mean two days; the model's choice stays where it made one."""
@@ -368,6 +483,10 @@ class Grounding:
         return None if rivals else best.value
 
 
+def _maker(severity: Severity) -> Callable[[str, str, str], Finding]:
+    return error if severity is Severity.ERROR else warning
+
+
 def _settle_by_sum(options: dict[str, list[Money]]) -> dict[str, list[Money]] | None:
     """Return the one combination of readings that adds up; None if net, tax and total are not all there or do not."""
     if set(options) != set(_TOTAL_LABELS):
@@ -379,3 +498,20 @@ def _settle_by_sum(options: dict[str, list[Money]]) -> dict[str, list[Money]] | 
         if adds_up(combination[1].value, combination[2].value, combination[0].value)
     ]
     return {field: [place] for field, place in zip(fields, sums[0], strict=True)} if len(sums) == 1 else None
+
+
+def _settle_by_product(
+    prices: list[Money], quantities: list[Money], total: Money, *, has_quantity: bool
+) -> tuple[list[Money], list[Money]]:
+    """Return the one reading of price and quantity whose product is the line's total; all of them where none is."""
+    if not has_quantity:
+        alike = [price for price in prices if is_product(Decimal(1), price.value, total.value)]
+        return (alike or prices), quantities
+    fitting = [
+        (price, quantity)
+        for price, quantity in itertools.product(prices, quantities)
+        if is_product(quantity.value, price.value, total.value)
+    ]
+    if len({(price.value, quantity.value) for price, quantity in fitting}) != 1:
+        return prices, quantities
+    return [fitting[0][0]], [fitting[0][1]]

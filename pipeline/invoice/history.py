@@ -26,10 +26,11 @@ _NUMBERS_REPEAT_AFTER = datetime.timedelta(days=300)
 
 @dataclass(frozen=True)
 class PastInvoice:
-    """Hold one earlier invoice of a vendor and the job that read it."""
+    """Hold one earlier invoice of a vendor and the job that read it; one that is not done proves no habit."""
 
     job: str
     invoice: Invoice
+    is_done: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _duplicate(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Finding | Non
 
 
 def _account(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Finding]:
-    known = _known(one.invoice.vendor.iban for one in past)
+    known = _known(one.invoice.vendor.iban for one in _proven(past))
     if invoice.vendor.iban and known and invoice.vendor.iban not in known:
         message = f"The account {invoice.vendor.iban} is new for this vendor; so far it was {_listed(known)}."
         make = error if any(_names_alike(invoice, one.invoice) for one in past) else warning
@@ -81,7 +82,7 @@ def _account(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Findin
 
 
 def _tax_number(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Finding]:
-    known = _known(one.invoice.vendor.vat_id for one in past)
+    known = _known(one.invoice.vendor.vat_id for one in _proven(past))
     number = squeeze(invoice.vendor.vat_id or "")
     if number and known and number not in {squeeze(one) for one in known}:
         message = f"The VAT number {invoice.vendor.vat_id} is new for this vendor; so far it was {_listed(known)}."
@@ -118,6 +119,11 @@ def _amount(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Finding
     elif size < min(usual / _FAR, min(sizes) / 2):
         message = f"{invoice.total_amount} is far below this vendor's usual {usual} (at least {min(sizes)} so far)."
         yield info("amount_unusual", "total_amount", message)
+
+
+def _proven(past: tuple[PastInvoice, ...]) -> tuple[PastInvoice, ...]:
+    """Return the invoices that ended without doubts, where there are any: the others may be forged themselves."""
+    return tuple(one for one in past if one.is_done) or past
 
 
 def _names_alike(one: Invoice, other: Invoice) -> bool:

@@ -16,10 +16,13 @@ from pipeline.document.model import Document
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
 from pipeline.invoice.labels import Label, amount_label, date_label
 from pipeline.invoice.numbers import Amount, Convention, convention_of, currency_pattern, find_amounts
+from pipeline.invoice.places import Places
 from pipeline.invoice.words import words_of
 
 # How far above a value its column heading may stand, in lines.
 _HEADING_LINES = 3
+# So deep a value of an XML document stands within the element that says what it is.
+_ELEMENTS_ABOVE = 2
 T = TypeVar("T")
 
 # What ties a code to an identifier.
@@ -59,6 +62,7 @@ class DocumentIndex:
         self.lines = tuple(_lines(document))
         self.is_xml = "xml" in document.media_type
         self.first_page = document.pages[0].number if document.pages else 1
+        self.places = Places(document.pages)
         self._amounts_by_line: dict[int, list[Amount]] = {}
         self._dates_by_line: dict[int, list[PrintedDate]] = {}
         for number, line in enumerate(self.lines):
@@ -107,6 +111,16 @@ class DocumentIndex:
     def line_of_squeezed(self, position: int) -> int:
         """Return the line that a position in `squeezed` belongs to."""
         return bisect_right(self._line_starts, position) - 1
+
+    @functools.cached_property
+    def repetitions(self) -> Sequence[int]:
+        """Return of each line how often its page had the same one before."""
+        seen: dict[Line, int] = defaultdict(int)
+        counts = []
+        for line in self.lines:
+            counts.append(seen[line])
+            seen[line] += 1
+        return counts
 
     @functools.cached_property
     def currencies(self) -> dict[str, int]:
@@ -169,6 +183,10 @@ class DocumentIndex:
         cells = [cell.group() for cell in _CELL.finditer(self.lines[line].text, behind, start)]
         yield from reversed(cells[-2:])
         yield from itertools.islice(self._column_above(line, start, end), most_above)
+
+    def elements_around(self, line: int) -> str:
+        """Return the lines that open the elements around a value of an XML document, down to its own."""
+        return " ".join(one.text for one in self.lines[max(0, line - _ELEMENTS_ABOVE) : line + 1])
 
     def text_before(self, line: int, start: int) -> str:
         """Return the words before a place: its line so far, or the heading above it."""

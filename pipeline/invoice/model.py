@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -18,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 Amount = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+OwnValue = Annotated[str | Decimal | None, WithJsonSchema({"type": ["string", "number", "null"]})]
 
 # What models write where they know nothing; compared in lower case.
 _NOTHING = frozenset(
@@ -50,6 +52,7 @@ class Party(BaseModel):
     address: str | None = Field(None, description="Postal address in one line (BG-5 seller, BG-8 buyer)")
     vat_id: str | None = Field(None, description="VAT or tax registration number (BT-31 or BT-32 seller, BT-48 buyer)")
     iban: str | None = Field(None, description="Account to pay to, without blanks (BT-84)")
+    bic: str | None = Field(None, description="The account's bank, without blanks (BT-86)")
 
 
 class Tax(BaseModel):
@@ -60,6 +63,17 @@ class Tax(BaseModel):
     rate: Amount | None = Field(None, description="Tax rate in percent (BT-119)")
     base: Amount | None = Field(None, description="Taxable amount (BT-116)")
     amount: Amount | None = Field(None, description="Tax amount (BT-117)")
+
+
+class Adjustment(BaseModel):
+    """Hold one allowance (BG-20) or charge (BG-21) on the whole invoice; which of the two, its list says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str | None = Field(None, description="What it is for (BT-97 allowance, BT-104 charge)")
+    amount: Amount | None = Field(
+        None, description="Amount without tax, signed like the total (BT-92 allowance, BT-99 charge)"
+    )
 
 
 class LineItem(BaseModel):
@@ -91,14 +105,25 @@ class Invoice(BaseModel):
     vendor: Party = Field(Party(), description="Seller (BG-4)")
     buyer: Party = Field(Party(), description="Buyer (BG-7)")
     line_items: tuple[LineItem, ...] = Field((), description="Invoice lines (BG-25)")
+    delivery_date: datetime.date | None = Field(None, description="Day of delivery or service (BT-72)")
+    order_reference: str | None = Field(None, description="Number of the buyer's order (BT-13)")
+    buyer_reference: str | None = Field(None, description="What the buyer wants its invoices sorted by (BT-10)")
+    allowances: tuple[Adjustment, ...] = Field((), description="Allowances on the whole invoice (BG-20)")
+    charges: tuple[Adjustment, ...] = Field((), description="Charges on the whole invoice (BG-21)")
+    prepaid_amount: Amount | None = Field(None, description="What was paid before, signed like the total (BT-113)")
+    rounding_amount: Amount | None = Field(None, description="Added to round what is left to pay (BT-114)")
+    payable_amount: Amount | None = Field(None, description="What is left to pay (BT-115)")
+    own_fields: Mapping[str, OwnValue] = Field(
+        default_factory=dict, description="The fields that the agent's file adds, by name; dates as ISO text"
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, dates as ISO text; amounts stay Decimal: write them with `dumps`."""
         data = self.model_dump()
-        for key in ("date", "due_date"):
+        for key in ("date", "due_date", "delivery_date"):
             data[key] = data[key].isoformat() if data[key] else None
-        data["taxes"] = list(data["taxes"])
-        data["line_items"] = list(data["line_items"])
+        for key in ("taxes", "line_items", "allowances", "charges"):
+            data[key] = list(data[key])
         return data
 
     @classmethod
@@ -110,7 +135,8 @@ class Invoice(BaseModel):
 class Evidence(BaseModel):
     """Say where the document shows a value; `quote` is the printed text with runs of blanks made one.
 
-    `page` counts from 1; `box` is left, top, right, bottom in points, where the reader knows it.
+    `page` counts from 1; `box` is left, top, right, bottom in points, where the reader knows it. A value that is not
+    printed itself names the fields it is `derived_from`; the quote is then the first of those.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -118,9 +144,10 @@ class Evidence(BaseModel):
     page: int
     quote: str = Field(max_length=160)
     box: tuple[float, float, float, float] | None = None
+    derived_from: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; `box` only where it is known."""
+        """Return plain JSON values; `box` and `derived_from` only where there are any."""
         return self.model_dump(exclude_none=True, mode="json")
 
 
@@ -162,6 +189,10 @@ def _objects(value: object) -> list[Any]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
 
 
+def _mapping(value: object) -> Mapping[str, Any]:
+    return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else {}
+
+
 def _party(value: object) -> object:
     """Read a party, also where the model gave only its name."""
     return value if isinstance(value, Mapping | BaseModel) else {"name": value}
@@ -188,6 +219,7 @@ class ExtractedParty(_Lax):
     address: Printed = None
     vat_id: Printed = None
     iban: Printed = None
+    bic: Printed = None
 
 
 class ExtractedTax(_Lax):
@@ -207,6 +239,13 @@ class ExtractedLine(_Lax):
     total: PrintedAmount = None
 
 
+class ExtractedAdjustment(_Lax):
+    """Hold what a model said of an allowance or a charge."""
+
+    reason: Printed = None
+    amount: PrintedAmount = None
+
+
 class Extraction(_Lax):
     """Hold what a model said of a document, under the field names of `Invoice`; any mapping can be read."""
 
@@ -222,18 +261,34 @@ class Extraction(_Lax):
     vendor: Annotated[ExtractedParty, BeforeValidator(_party)] = ExtractedParty()
     buyer: Annotated[ExtractedParty, BeforeValidator(_party)] = ExtractedParty()
     line_items: Annotated[tuple[ExtractedLine, ...], BeforeValidator(_objects)] = ()
+    delivery_date: Printed = None
+    order_reference: Printed = None
+    buyer_reference: Printed = None
+    allowances: Annotated[tuple[ExtractedAdjustment, ...], BeforeValidator(_objects)] = ()
+    charges: Annotated[tuple[ExtractedAdjustment, ...], BeforeValidator(_objects)] = ()
+    prepaid_amount: PrintedAmount = None
+    payable_amount: PrintedAmount = None
+    own_fields: Annotated[Mapping[str, PrintedAmount], BeforeValidator(_mapping)] = Field(default_factory=dict)
 
 
 def extraction_schema() -> dict[str, Any]:
-    """Return the JSON Schema a model is asked to fill; small, because servers turn it into a grammar."""
-    text = resources.files(__package__).joinpath("extraction_schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    """Return the JSON Schema of what a model is always asked; small, because servers turn it into a grammar."""
+    schema: dict[str, Any] = json.loads(_extraction_schema())
     return schema
+
+
+@functools.cache
+def _extraction_schema() -> str:
+    return resources.files(__package__).joinpath("extraction_schema.json").read_text(encoding="utf-8")
 
 
 def invoice_schema() -> dict[str, Any]:
     """Return the JSON Schema of `Invoice` as `dumps` writes it."""
     return Invoice.model_json_schema(mode="serialization")
+
+
+# Made once: `json.dumps` with options makes an encoder for every value.
+_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
@@ -253,12 +308,12 @@ def _chunks(value: object, indent: int | None, depth: int) -> Iterator[str]:
                 raise ValueError(f"{value} is no JSON number")
             yield format(value, "f")
         case Mapping():
-            members = [(json.dumps(str(key), ensure_ascii=False) + ": ", item) for key, item in value.items()]
+            members = [(_encoded(str(key)) + ": ", item) for key, item in value.items()]
             yield from _block("{}", members, indent, depth)
         case list() | tuple():
             yield from _block("[]", [("", item) for item in value], indent, depth)
         case _:
-            yield json.dumps(value, ensure_ascii=False, allow_nan=False)
+            yield _encoded(value)
 
 
 def _block(brackets: str, members: list[tuple[str, Any]], indent: int | None, depth: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ a vendor that changes its name stays itself as long as its VAT number is printed
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -244,7 +245,8 @@ class InvoiceStore:
         """Store an invoice under its vendor and number; what was there before is kept as a version.
 
         A job that stores the same content again, after a crash or a replay, changes nothing. Without a vendor or a
-        number the record belongs to the job, until the job stores it again with both.
+        number the record belongs to the job, until the job stores it again with both; so does one that a person has to
+        look at first and that would take the place of what another job stored without doubts.
         """
         record = _record(invoice, kind=kind, job=job, status=status, at=at)
         with self._engine.begin() as connection:
@@ -253,13 +255,25 @@ class InvoiceStore:
             if own is not None and own.content_hash == record["content_hash"]:
                 return _repeated(connection, own.invoice_id, record)
             current = _find(connection, record)
+            if current is not None and _is_contested(current, record):
+                record |= {"vendor_key": f"job:{job}", "number_key": ""}
+                current = _find(connection, record)
             if own is not None and (current is None or current.id != own.invoice_id):
-                current = _moved(connection, own.invoice_id, current, record)
+                kept = _let_go(connection, own.invoice_id, job=job, at=at, keep=current is None)
+                current = current or kept
             stored = _put(connection, current, record, invoice)
             connection.execute(delete(_jobs).where(_jobs.c.job == job))
             values = {"job": job, "invoice_id": stored.record_id, "content_hash": record["content_hash"]}
             connection.execute(insert(_jobs).values(**values))
             return stored
+
+    def forget(self, job: str, *, at: datetime.datetime) -> None:
+        """Take back what the job stored: it turned out to be no invoice. What another job had stored there returns."""
+        with self._engine.begin() as connection:
+            own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
+            if own is not None:
+                _let_go(connection, own.invoice_id, job=job, at=at, keep=False)
+                connection.execute(delete(_jobs).where(_jobs.c.job == job))
 
     def rows(self, since: datetime.datetime | None = None) -> Iterator[StoredInvoice]:
         """Yield the current version of every record stored at or after a time, oldest record first."""
@@ -275,8 +289,8 @@ class InvoiceStore:
                 return
             last = page[-1].id
 
-    def history_of(self, invoice: Invoice, *, not_job: str) -> VendorHistory:
-        """Return what other jobs stored of the same vendor, latest first.
+    def history_of(self, invoice: Invoice, *, not_job: str, before: datetime.datetime | None = None) -> VendorHistory:
+        """Return what other jobs stored of the same vendor, latest first; with `before` only what came earlier.
 
         A vendor is the same by its VAT number or by its name: an invoice with a known name and a new number, or the
         other way round, is what the history is asked for. Credit notes and jobs of a record's earlier versions count.
@@ -289,7 +303,11 @@ class InvoiceStore:
         ids = [row.id for row in current]
         earlier = self._read(select(_versions).where(_versions.c.invoice_id.in_(ids)).order_by(_versions.c.version))
         rows = sorted([*current, *earlier], key=lambda row: row.stored_at, reverse=True)
-        past = {row.job: PastInvoice(row.job, Invoice.from_json(loads(row.content))) for row in reversed(rows)}
+        rows = [row for row in rows if before is None or row.stored_at < before]
+        past = {
+            row.job: PastInvoice(row.job, _invoice_in(row.content), is_done=row.status == "done")
+            for row in reversed(rows)
+        }
         return VendorHistory(tuple(one for one in reversed(past.values()) if one.job != not_job))
 
     def versions(self, record_id: int) -> tuple[StoredInvoice, ...]:
@@ -389,6 +407,12 @@ def _find(connection: Connection, record: dict[str, Any]) -> Row[Any] | None:
     return found[0] if len(found) == 1 else None
 
 
+def _is_contested(current: Row[Any], record: dict[str, Any]) -> bool:
+    """Say whether a doubtful invoice would change what another document said without doubts."""
+    is_other = current.job != record["job"] and current.content_hash != record["content_hash"]
+    return bool(is_other and current.status == "done" and record["status"] != "done")
+
+
 def _repeated(connection: Connection, record_id: int, record: dict[str, Any]) -> Stored:
     """Note a changed status of a job that stores what it stored before."""
     mine = (_invoices.c.id == record_id) & (_invoices.c.job == record["job"])
@@ -396,30 +420,29 @@ def _repeated(connection: Connection, record_id: int, record: dict[str, Any]) ->
     return Stored(record_id, Outcome.UNCHANGED)
 
 
-def _moved(connection: Connection, old_id: int, target: Row[Any] | None, record: dict[str, Any]) -> Row[Any] | None:
-    """Let go of the record that a job made before it read another vendor or number, and return where to store now.
+def _let_go(connection: Connection, old_id: int, *, job: str, at: datetime.datetime, keep: bool) -> Row[Any] | None:
+    """Let go of the record that a job made before it read another vendor or number; return it where it is to be kept.
 
-    If only this job ever wrote the old record, it is the same document, read better: the record moves. If another
-    job wrote it before, that job's version comes back and this one goes elsewhere.
+    If only this job ever wrote the record, it is the same document, read better: with `keep` the record moves. If
+    another job wrote it before, that job's version comes back and this one goes elsewhere.
     """
-    old = connection.execute(select(_invoices).where(_invoices.c.id == old_id)).one()
-    if old.job != record["job"]:
-        return target
-    _one_writer(connection, old._asdict())
-    others = (_versions.c.invoice_id == old_id) & (_versions.c.job != record["job"])
+    query = select(_invoices).where(_invoices.c.id == old_id)
+    _one_writer(connection, connection.execute(query).one()._asdict())
+    old = connection.execute(query).one()  # as it is now that nobody else writes it
+    if old.job != job:
+        return None
+    others = (_versions.c.invoice_id == old_id) & (_versions.c.job != job)
     before = connection.execute(select(_versions).where(others).order_by(_versions.c.version.desc())).first()
     if before is not None:
         _keep_version(connection, old)
-        invoice = Invoice.from_json(loads(before.content))
-        restored = _record(
-            invoice, kind=Kind(before.kind), job=before.job, status=before.status, at=record["stored_at"]
-        )
+        invoice = _invoice_in(before.content)
+        restored = _record(invoice, kind=Kind(before.kind), job=before.job, status=before.status, at=at)
         _write(connection, old.id, old.version + 1, restored, invoice)
-        return target
-    if target is None:
+        return None
+    if keep:
         return old
     connection.execute(delete(_invoices).where(_invoices.c.id == old_id))
-    return target
+    return None
 
 
 def _put(connection: Connection, current: Row[Any] | None, record: dict[str, Any], invoice: Invoice) -> Stored:
@@ -457,12 +480,18 @@ def _write_lines(connection: Connection, record_id: int, invoice: Invoice) -> No
         connection.execute(insert(_lines), rows)
 
 
+# A vendor's invoices are asked for with each new one of it; what stands in a record does not change.
+@functools.lru_cache(maxsize=512)
+def _invoice_in(content: str) -> Invoice:
+    return Invoice.from_json(loads(content))
+
+
 def _stored_invoice(row: Row[Any], record_id: int) -> StoredInvoice:
     return StoredInvoice(
         record_id=record_id,
         version=row.version,
         kind=Kind(row.kind),
-        invoice=Invoice.from_json(loads(row.content)),
+        invoice=_invoice_in(row.content),
         job=row.job,
         status=row.status,
         stored_at=row.stored_at,

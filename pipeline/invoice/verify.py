@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.document.model import Document
+from pipeline.invoice.by_person import CORRECTED, PersonsValue, claims_with, lay_over, printed_place
 from pipeline.invoice.checks import check, error, sort_findings
+from pipeline.invoice.derived import derive
 from pipeline.invoice.doubts import doubts
+from pipeline.invoice.further import further_doubts, ground_further
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.own_fields import OwnField, check_own_fields, ground_own_fields
+from pipeline.invoice.paths import KIND_PATH
+from pipeline.invoice.recognised import recognition_doubts
 from pipeline.invoice.splitting import split_document
 from pipeline.invoice.titles import invoice_signs
+from pipeline.invoice.unverified import as_claimed, not_verifiable, only_seen
 
-_LISTS = {"taxes": ("rate", "base", "amount"), "line_items": ("description", "quantity", "unit_price", "total")}
-_PARTIES = {"vendor": ("name", "address", "vat_id", "iban"), "buyer": ("name", "address", "vat_id", "iban")}
+_LISTS = {
+    "taxes": ("rate", "base", "amount"),
+    "line_items": ("description", "quantity", "unit_price", "total"),
+    "allowances": ("reason", "amount"),
+    "charges": ("reason", "amount"),
+}
+_PARTIES = dict.fromkeys(("vendor", "buyer"), ("name", "address", "vat_id", "iban", "bic"))
 _PLAIN = (
     "kind",
     "invoice_number",
@@ -28,6 +40,11 @@ _PLAIN = (
     "total_amount",
     "net_amount",
     "tax_amount",
+    "delivery_date",
+    "order_reference",
+    "buyer_reference",
+    "prepaid_amount",
+    "payable_amount",
 )
 
 
@@ -59,41 +76,87 @@ class UnknownField(ValueError):
     """A correction names a field that invoices do not have; the message is meant for the model that made it."""
 
 
-def verify(raw: Mapping[str, Any], document: Document) -> Verified:
-    """Return the values of `raw` that the document shows, where it shows them, and what is wrong with the rest."""
+def verify(
+    raw: Mapping[str, Any],
+    document: Document,
+    *,
+    own_fields: Sequence[OwnField] = (),
+    by_person: Sequence[PersonsValue] = (),
+) -> Verified:
+    """Return the values of `raw` that the document shows, where it shows them, and what is wrong with the rest.
+
+    `own_fields` are those that the agent's file adds. Values that a person gave stand in the result even where the
+    document does not show them, which is then told.
+    """
     extraction = Extraction.model_validate(dict(raw))
+    if by_person:
+        extraction = Extraction.model_validate(claims_with(extraction.model_dump(), by_person))
     index = index_of(document)
     if extraction.kind is Kind.OTHER:
-        return Verified(Kind.OTHER, findings=_missed_invoice(index))
+        said = lay_over(Invoice(), {}, _missed_invoice(index), values=_of_kind(by_person), look=printed_place(index))
+        return Verified(Kind.OTHER, findings=said.findings)
+    if only_seen(document):
+        return _only_seen(extraction, by_person, index)
     grounding = Grounding(index, extraction.kind)
-    currency = grounding.currency(extraction.currency)
-    invoice = Invoice(
-        invoice_number=grounding.number(extraction.invoice_number),
-        date=grounding.day("date", extraction.date, currency),
-        due_date=grounding.day("due_date", extraction.due_date, currency),
-        currency=currency,
-        **grounding.totals(extraction),
-        taxes=tuple(grounding.tax(number, tax) for number, tax in enumerate(extraction.taxes)),
-        vendor=grounding.party("vendor", extraction.vendor),
-        buyer=grounding.party("buyer", extraction.buyer),
-        line_items=grounding.lines(extraction.line_items),
-    )
-    known = {finding.field for finding in grounding.findings}
-    checked = [f for f in check(invoice, extraction.kind) if not (f.code.endswith("_missing") and f.field in known)]
-    found = doubts(grounding.table(), invoice, extraction.kind)
-    findings = with_hints([*grounding.findings, *_with_split(found, document), *checked], index, invoice)
-    return Verified(extraction.kind, invoice, grounding.evidence, sort_findings(findings))
+    grounded = _grounded(grounding, extraction, own_fields)
+    derived = derive(grounded, extraction, grounding.evidence, grounding.findings)
+    laid = lay_over(derived.invoice, derived.evidence, derived.findings, values=by_person, look=printed_place(index))
+    known = {finding.field for finding in laid.findings if finding.code != CORRECTED}
+    checks = [*check(laid.invoice, extraction.kind), *check_own_fields(laid.invoice.own_fields, own_fields)]
+    checked = [f for f in checks if not (f.code.endswith("_missing") and f.field in known)]
+    found = [*doubts(grounding.table(), laid.invoice, extraction.kind), *further_doubts(index, laid.invoice)]
+    unsure = recognition_doubts(document, laid.invoice, laid.evidence)
+    findings = with_hints([*laid.findings, *_with_split(found, document), *unsure, *checked], index, laid.invoice)
+    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(findings))
 
 
-def apply_corrections(raw: Mapping[str, Any], corrections: Mapping[str, Any]) -> dict[str, Any]:
+def apply_corrections(
+    raw: Mapping[str, Any], corrections: Mapping[str, Any], *, own_fields: Sequence[OwnField] = ()
+) -> dict[str, Any]:
     """Return `raw` with values replaced by dotted path, such as `vendor.name` or `line_items.0.total`.
 
     A path one behind the end of a list adds an entry. What is not named stays as it was.
     """
     merged: dict[str, Any] = copy.deepcopy(dict(raw))
+    own_paths = {field.path for field in own_fields}
     for path, value in corrections.items():
-        _correct(merged, path, value)
+        if path in own_paths:
+            merged["own_fields"] = {**(merged.get("own_fields") or {}), path.partition(".")[2]: value}
+        else:
+            _correct(merged, path, value)
     return merged
+
+
+def _grounded(grounding: Grounding, extraction: Extraction, own_fields: Sequence[OwnField]) -> Invoice:
+    """Return the values that the document shows."""
+    currency = grounding.currency(extraction.currency)
+    totals = grounding.totals(extraction)
+    further = ground_further(grounding, extraction, currency=currency, total=totals.get("total_amount"))
+    return Invoice(
+        invoice_number=grounding.number(extraction.invoice_number),
+        date=grounding.day("date", extraction.date, currency),
+        due_date=grounding.day("due_date", extraction.due_date, currency),
+        currency=currency,
+        **totals,
+        taxes=tuple(grounding.tax(number, tax) for number, tax in enumerate(extraction.taxes)),
+        vendor=grounding.party("vendor", extraction.vendor),
+        buyer=grounding.party("buyer", extraction.buyer),
+        line_items=grounding.lines(extraction.line_items),
+        **further,
+        own_fields=ground_own_fields(grounding, extraction, own_fields),
+    )
+
+
+def _of_kind(by_person: Sequence[PersonsValue]) -> list[PersonsValue]:
+    return [one for one in by_person if one.field == KIND_PATH]
+
+
+def _only_seen(extraction: Extraction, by_person: Sequence[PersonsValue], index: DocumentIndex) -> Verified:
+    """Return what a model saw on pictures without text: shown, and reviewed, for code can find none of it."""
+    claimed = as_claimed(extraction)
+    unseen = (*not_verifiable(claimed), *check(claimed, extraction.kind))
+    laid = lay_over(claimed, {}, unseen, values=by_person, look=printed_place(index))
+    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(laid.findings))
 
 
 def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:

@@ -37,9 +37,14 @@ class Capacity:
 
 
 def admits(capacity: Capacity, running: Sequence[float], wanted: float) -> bool:
-    """Say whether a call of so many tokens may start beside the running ones; alone it always may."""
+    """Say whether a call of so many tokens may start beside the running ones; alone it always may.
+
+    Infinitely many tokens leave no room for any other call, also where the context is not known.
+    """
     if not running:
         return True
+    if math.isinf(wanted) or math.inf in running:
+        return False
     if len(running) >= capacity.slots + capacity.ahead:
         return False
     return capacity.context_tokens is None or sum(running) + wanted <= _SHARE_OF_CONTEXT * capacity.context_tokens

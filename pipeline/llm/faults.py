@@ -154,7 +154,13 @@ _RULES = (
     ),
     _rule(FaultKind.HOST, _LOAD_MODEL, r"no models? (is )?loaded", r"model (is |was )?unloaded", r"channel error"),
     _rule(FaultKind.HOST, _READ_LOG, r"model has crashed", r"compute error", r"error in response object"),
-    _rule(FaultKind.HOST, _CHECK_URL, r"invalid response from llm endpoint", r"'choices' that is not a list"),
+    _rule(
+        FaultKind.HOST,
+        _CHECK_URL,
+        r"invalid response from llm endpoint",
+        r"'choices' that is not a list",
+        r"no 'choices'",
+    ),
     _rule(
         FaultKind.HOST, _RESOURCES, r"failed to load( the)? model", r"model_load_failed", r"insufficient system resour"
     ),

@@ -22,7 +22,7 @@ import anyio
 import structlog
 from pydantic import BaseModel, Field, SecretStr
 
-from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault
+from pipeline.errors import ContextOverflow, HostFault, HostRefuses, ModelError, ModelSetupFault, OutputFault
 from pipeline.llm.address import api_base
 from pipeline.llm.admission import Capacity, Gate, Place, TokenEstimate
 from pipeline.llm.discovery import HostFacts, ModelFacts, probe
@@ -178,6 +178,7 @@ class HostedModel:
         self._next_check_at = -math.inf
         self._passed_at = -math.inf
         self._substitute = ""
+        self._others: tuple[ModelFacts, ...] = ()
         self._state = HostState(_address(settings), HostStatus.UNKNOWN, since=datetime.now(UTC))
 
     @property
@@ -195,7 +196,7 @@ class HostedModel:
     async def ready(self) -> None:
         """Return as soon as the host takes calls; look at it until it does.
 
-        With `max_wait_seconds` set, raise `HostFault` when the wait is over, and `ModelSetupFault` at once when the
+        With `max_wait_seconds` set, raise `HostFault` when the wait is over, and `HostRefuses` at once when the
         host refuses us: somebody sits there who can mend it.
         """
         if self._open:
@@ -221,6 +222,18 @@ class HostedModel:
         """Raise what is known of a host that does not take calls."""
         reason = self._state.reason or f"the model server at {self._state.address} was not found yet"
         raise HostFault(reason, hint=self._state.hint)
+
+    async def glance(self) -> None:
+        """See whether the host lists its model, before anybody needs it; the first call looks closer."""
+        async with self._door:
+            if self._state.status is not HostStatus.UNKNOWN:
+                return
+            try:
+                await self._find_model()
+            except HostFault as fault:
+                await self._lose(HostStatus.DOWN, fault)
+            except ModelSetupFault as fault:
+                await self._lose(HostStatus.REFUSED, fault)
 
     async def until_open(self) -> None:
         """Wait for somebody else to find the host well."""
@@ -252,6 +265,7 @@ class HostedModel:
                     if self._open:
                         return await self._send(request, place)
             except ContextOverflow as overflow:
+                self._learn_from(overflow, request)
                 # If this call fits, it was the sum of all that overflowed: again, with the host to itself.
                 if alone or _is_too_large(overflow, request):
                     raise self._explained(overflow, request) from overflow.__cause__
@@ -292,7 +306,7 @@ class HostedModel:
         if self._settings.max_wait_seconds is None or self._next_check_at <= anyio.current_time():
             return
         if self._state.status is HostStatus.REFUSED:
-            raise ModelSetupFault(self._state.reason, hint=self._state.hint)
+            raise HostRefuses(self._state.reason, hint=self._state.hint)
         if self._next_check_at > wait_until:
             raise HostFault(self._state.reason, hint=self._state.hint)
 
@@ -329,7 +343,9 @@ class HostedModel:
         if not self._settings.model and self._connected_to is not None and facts.pick("") is None:
             # Unloaded after a while of rest: the server loads what it had when it is asked for it by name.
             return _chosen(facts, self._connected_to.key or self._connected_to.name)
-        return _chosen(facts, self._settings.model)
+        chosen = _chosen(facts, self._settings.model)
+        self._others = tuple(model for model in facts.models if not _same_name(model.name, chosen))
+        return chosen
 
     async def _warm_up(self, model: ModelFacts) -> None:
         if self._connection is None or self._connected_to is None or not _same_model(self._connected_to, model):
@@ -437,10 +453,17 @@ class HostedModel:
             self._state, calls=self._state.calls + 1, usage=self._state.usage + reply.usage
         )
         asked = self._connected_to
-        known = asked is None or not reply.model or _same_name(reply.model, asked)
-        if not known and reply.model != self._substitute:
+        if asked is None or not reply.model or _same_name(reply.model, asked):
+            return
+        if reply.model != self._substitute:
             self._substitute = reply.model
             log.warning("model.substituted", address=self._state.address, asked=self._state.model, answered=reply.model)
+        if self._settings.model and any(_same_name(reply.model, other) for other in self._others):
+            # Not another name of the same model, but another model that the server has: the one asked for was evicted.
+            raise HostFault(
+                f"{reply.model} answered at {self._state.address}, where {asked.name} was asked for",
+                hint=f"keep {asked.name} loaded (`lms load`), and use no other model on this server",
+            )
 
     def _give_up_after(self, strikes: int, fault: ModelError) -> None:
         log.warning("call.failed", address=self._state.address, reason=fault.message, time=strikes)
@@ -462,9 +485,14 @@ class HostedModel:
         return ContextOverflow(
             overflow.message,
             hint=hint,
-            prompt_tokens=overflow.prompt_tokens,
+            prompt_tokens=prompt,
             context_tokens=overflow.context_tokens or self._state.context_tokens,
         )
+
+    def _learn_from(self, overflow: ContextOverflow, request: ModelRequest) -> None:
+        """Calibrate the estimate by a prompt that the server counted before it refused it."""
+        if overflow.prompt_tokens is not None:
+            self._estimate.learn(request, Usage(prompt_tokens=overflow.prompt_tokens))
 
 
 def _address(settings: HostSettings) -> str:
@@ -504,8 +532,7 @@ def _chosen(facts: HostFacts, asked: str) -> ModelFacts:
 
 def _is_silent_overflow(reply: ModelReply, context_tokens: int | None) -> bool:
     """Recognise a prompt that was cut to nothing: success, no word in it, and the context all but full."""
-    silent = not (reply.text or reply.tool_calls or reply.reasoning)
-    return silent and context_tokens is not None and reply.usage.prompt_tokens >= 0.9 * context_tokens
+    return reply.is_silent and context_tokens is not None and reply.usage.prompt_tokens >= 0.9 * context_tokens
 
 
 def _is_too_large(overflow: ContextOverflow, request: ModelRequest) -> bool:

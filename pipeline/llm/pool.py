@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import anyio
 import structlog
@@ -16,7 +16,15 @@ from anyio.lowlevel import checkpoint
 from pydantic import BaseModel, Field, SecretStr
 
 from pipeline.errors import HostFault
-from pipeline.llm.hosts import HostedModel, HostSettings, HostState, Observer, host_from, refuse_after_losses
+from pipeline.llm.hosts import (
+    HostedModel,
+    HostSettings,
+    HostState,
+    HostStatus,
+    Observer,
+    host_from,
+    refuse_after_losses,
+)
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
 
 log = structlog.get_logger()
@@ -65,6 +73,24 @@ class HostPool:
         """Return a snapshot of every host."""
         return tuple(host.state for host in self._hosts)
 
+    @property
+    def slots(self) -> int:
+        """Return how many calls all hosts work at once, as far as that is known."""
+        return sum(host.state.slots for host in self._hosts)
+
+    @property
+    def absence(self) -> HostState | None:
+        """Return what is known of the first host while all are away or refuse us, None while one may take calls."""
+        states = self.states
+        lost = all(state.status in (HostStatus.DOWN, HostStatus.REFUSED) for state in states)
+        return states[0] if lost else None
+
+    async def glance(self) -> None:
+        """Have a first look at every host."""
+        async with anyio.create_task_group() as tasks:
+            for host in self._hosts:
+                tasks.start_soon(host.glance)
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator[HostSession]:
         """Lend the host with the least to do for the length of a session."""
@@ -81,6 +107,12 @@ class HostPool:
             await self._hosts[0].ready()
         else:
             await self._one_open()
+
+    async def ready_for(self, session: HostSession) -> None:
+        """Return as soon as the session has a host that takes calls."""
+        await self.ready()
+        if not session.host.takes_calls:
+            self._move(session)
 
     async def attend(self) -> None:
         """Look at hosts that are lost, for as long as this runs; a single one is looked at by those who wait for it."""
@@ -149,6 +181,10 @@ class HostSession:
         self.host = pool.least_loaded()
         self.begun = False
 
+    async def ready(self) -> None:
+        """Return as soon as the session's model takes calls; only then its name is known for sure."""
+        await self._pool.ready_for(self)
+
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Return the reply, however long all hosts are away."""
         reply = await self._pool.ask(self, request)
@@ -166,9 +202,23 @@ async def session_of(model: Model | HostPool) -> AsyncIterator[Model]:
         yield model
 
 
-def model_name(model: Model) -> str:
-    """Return the name of the model a session speaks with, empty where it is not known."""
-    return model.host.state.model if isinstance(model, HostSession) else ""
+class ModelPlace(NamedTuple):
+    """Name a model and the host it is on."""
+
+    address: str
+    model: str
+
+
+def place_of(model: Model) -> ModelPlace | None:
+    """Return which model a session speaks with, None where it is none of a host."""
+    if not isinstance(model, HostSession):
+        return None
+    return ModelPlace(model.host.state.address, model.host.state.model)
+
+
+def sees_pictures(model: Model) -> bool:
+    """Say whether the model of a session says that it reads images."""
+    return isinstance(model, HostSession) and model.host.state.vision is True
 
 
 async def _until_open(host: HostedModel, race: anyio.CancelScope) -> None:

@@ -85,6 +85,11 @@ class ModelReply:
     model: str = ""
     reasoning: str = ""
 
+    @property
+    def is_silent(self) -> bool:
+        """Say whether there is nothing in it at all."""
+        return not (self.text.strip() or self.tool_calls or self.reasoning.strip())
+
     def to_json(self) -> JsonObject:
         """Return the reply as plain JSON for the trace."""
         return asdict(self)

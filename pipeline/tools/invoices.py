@@ -6,20 +6,29 @@ so that it is recorded with each action and found again after a restart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import anyio.to_thread
 from pydantic import BaseModel, Field
 
-from pipeline.agent import ActionContext, ToolError, prompt_llm_for_json, register_tool
+from pipeline.agent import ActionContext, ToolError, register_tool
 from pipeline.document.model import Document
+from pipeline.errors import AnswerCutOff, ContextOverflow
+from pipeline.invoice.asking import Asked
+from pipeline.invoice.checks import sort_findings
 from pipeline.invoice.keeping import keep, kept_findings
-from pipeline.invoice.model import Invoice, Kind, Severity, extraction_schema
+from pipeline.invoice.model import Finding, Invoice, Kind, Severity
+from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.verify import Verified, apply_corrections, verify
 from pipeline.llm.protocol import JsonObject, digest
+from pipeline.tools.reading_in_parts import read_in_parts, read_whole
 
 EXTRACTION, CORRECTIONS, REFUSED, STORED = "extraction", "corrections", "refused", "stored"
+# What the parts of a long document do not agree on, and that it was read in parts.
+OF_PARTS = "of_parts"
 _MAX_SHOWN_FINDINGS = 12
 _MAX_CORRECTIONS = 20
 _HEADER_FIELDS = ("invoice_number", "date", "due_date", "currency", "total_amount", "net_amount", "tax_amount")
@@ -37,16 +46,17 @@ class Correction(BaseModel, frozen=True, extra="forbid"):
 @register_tool(tags=["invoice", "extraction"])
 async def extract_invoice_data(context: ActionContext) -> JsonObject:
     """Read the invoice data out of the session's document and check it. Takes no arguments."""
-    raw = await prompt_llm_for_json(
-        context,
-        extraction_schema(),
-        context.get("prompts")["extraction"],
-        prefix=context.get("document_messages"),
-        schema_name="invoice",
-    )
+    of_parts: tuple[Finding, ...] = ()
+    try:
+        raw = await read_whole(context)
+    except (ContextOverflow, AnswerCutOff) as refusal:
+        raw, of_parts = await read_in_parts(context, refusal)
     state = context.get("state")
     state[EXTRACTION] = _plain(raw)
-    state.pop(CORRECTIONS, None)
+    for outdated in (CORRECTIONS, OF_PARTS):
+        state.pop(outdated, None)
+    if of_parts:
+        state[OF_PARTS] = [finding.to_json() for finding in of_parts]
     return _shown(await _checked_apart(context))
 
 
@@ -61,7 +71,7 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
     if EXTRACTION not in state:
         raise ToolError("nothing is extracted yet: call extract_invoice_data first")
     if corrections:
-        _add_corrections(state, corrections)
+        _add_corrections(state, corrections, context.get("asked", Asked()))
     verified = await _checked_apart(context)
     if verified.kind is Kind.OTHER:
         raise ToolError("the document is no invoice by the extracted kind: call terminate, or extract again")
@@ -74,13 +84,19 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
     return {"stored": state[STORED]["outcome"], "for_review": for_review}
 
 
-def checked(state: JsonObject, document: Document) -> Verified:
+def checked(state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()) -> Verified:
     """Return the last extraction with its corrections, held against the document."""
     corrections = state.get(CORRECTIONS, {})
-    key = f"{document.sha256} {digest([state[EXTRACTION], corrections])}"
+    of_parts = state.get(OF_PARTS, [])
+    own = [field.model_dump() for field in own_fields]
+    key = f"{document.sha256} {digest([state[EXTRACTION], corrections, own, of_parts])}"
     verified = _verified.get(key)
     if verified is None:
-        verified = _verified[key] = verify(apply_corrections(state[EXTRACTION], corrections), document)
+        verified = verify(
+            apply_corrections(state[EXTRACTION], corrections, own_fields=own_fields), document, own_fields=own_fields
+        )
+        findings = sort_findings([*(Finding.model_validate(one) for one in of_parts), *verified.findings])
+        verified = _verified[key] = replace(verified, findings=findings)
         while len(_verified) > _MOST_VERIFIED:
             _verified.pop(next(iter(_verified)), None)
     return verified
@@ -93,15 +109,16 @@ _MOST_VERIFIED = 64
 
 async def _checked_apart(context: ActionContext) -> Verified:
     """Check in a thread: a long document takes up to a second."""
-    return await anyio.to_thread.run_sync(checked, context.get("state"), context.get("document"))
+    own_fields = context.get("asked", Asked()).own
+    return await anyio.to_thread.run_sync(checked, context.get("state"), context.get("document"), own_fields)
 
 
-def _add_corrections(state: JsonObject, corrections: list[Correction]) -> None:
+def _add_corrections(state: JsonObject, corrections: list[Correction], asked: Asked) -> None:
     added = {**state.get(CORRECTIONS, {}), **{one.field: one.value for one in corrections}}
     if len(added) > _MAX_CORRECTIONS:
         raise ToolError(f"more than {_MAX_CORRECTIONS} corrections: call extract_invoice_data again instead")
     try:
-        apply_corrections(state[EXTRACTION], added)
+        apply_corrections(state[EXTRACTION], added, own_fields=asked.own)
     except ValueError as error:
         raise ToolError(str(error)) from error
     state[CORRECTIONS] = added

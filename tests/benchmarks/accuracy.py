@@ -21,11 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import anyio
 import structlog
-from answerers import Answer, Lie, Truth, lies, load_truths, oracle, same, value_at
+from answerers import Lie, lies, oracle, printed_further
 
 from pipeline.app import open_app
 from pipeline.config import Settings
@@ -34,25 +33,14 @@ from pipeline.document.model import Document
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import DocumentError
 from pipeline.invoice.model import extraction_schema
+from pipeline.invoice.paths import same, value_at
 from pipeline.llm.protocol import JsonObject
 from pipeline.llm.standin import StandInServer, wire
 from pipeline.llm.standin.answers import answer as by_rules
 from pipeline.llm.standin.invoice_rules import read_invoice
 from pipeline.llm.standin.schema_answers import fill_schema
+from pipeline.truths import Answer, Truth, apart_by_number, header_paths, judge, line_paths, load_truths
 
-HEADER = (
-    "invoice_number",
-    "date",
-    "due_date",
-    "currency",
-    "total_amount",
-    "net_amount",
-    "tax_amount",
-    "vendor.name",
-    "vendor.vat_id",
-    "buyer.name",
-)
-LINE = ("description", "quantity", "unit_price", "total")
 HARD = ("amounts", "dates", "identifiers")
 _MARK = re.compile(r'<document mark="([0-9a-f]+)"')
 Result = JsonObject
@@ -93,7 +81,7 @@ async def main(options: argparse.Namespace) -> None:
     if "rules" in options.answerer:
         _print_sheets("the stand-in's rules", truths, await bench.run({}, plain=False))
     if "oracle" in options.answerer:
-        _print_sheets("oracle", truths, await bench.run(bench.truthful, plain=True))
+        _print_sheets("oracle", bench.shown, await bench.run(bench.truthful, plain=True))
     if "liar" in options.answerer:
         await _lie(bench, options.lies)
 
@@ -104,7 +92,8 @@ class Bench:
     def __init__(self, truths: Sequence[Truth], documents: Mapping[str, Document]) -> None:
         self.truths = [truth for truth in truths if truth.path.name in documents]
         self.documents = documents
-        self.truthful = {truth.path.name: oracle(truth, self._basis(truth)) for truth in self.truths}
+        self.shown = [replace(truth, further=printed_further(documents[truth.path.name])) for truth in self.truths]
+        self.truthful = {truth.path.name: oracle(truth, self._basis(truth)) for truth in self.shown}
 
     async def run(self, answers: Answers, *, plain: bool, names: set[str] | None = None) -> dict[str, Result]:
         """Return the results by file name; files without an answer are answered by the rules."""
@@ -114,18 +103,8 @@ class Bench:
         return results
 
     def _groups(self, names: set[str] | None) -> list[list[Truth]]:
-        """Put files with the same number apart: for one outbox they would be duplicates of each other."""
-        groups: list[dict[str, Truth]] = []
-        for truth in self.truths:
-            if names is not None and truth.path.name not in names:
-                continue
-            number = str(truth.values.get("invoice_number"))
-            group = next((group for group in groups if number not in group), None)
-            if group is None:
-                group = {}
-                groups.append(group)
-            group[number] = truth
-        return [list(group.values()) for group in groups]
+        """Put files with the same number apart."""
+        return apart_by_number(truth for truth in self.truths if names is None or truth.path.name in names)
 
     async def _work_off(self, group: list[Truth], answers: Answers, *, plain: bool) -> dict[str, Result]:
         given = {self.documents[name].sha256[:16]: answer for name, answer in answers.items()}
@@ -179,7 +158,7 @@ def _print_sheets(title: str, truths: Sequence[Truth], results: Mapping[str, Res
             _count(sheets[family], truth, result)
     print(f"\n== {title} ==")
     print(
-        f"{'kind':14}{'files':>6}{'done':>6}{'review':>8}{'failed':>8}{'fields':>8}{'lines':>8}{'documents':>11}"
+        f"{'kind':14}{'files':>6}{'done':>6}{'review':>8}{'failed':>8}{'fields':>8}{'lines':>8}{'further':>9}{'documents':>11}"
         f"{'nulls':>8}{'grounded':>10}{'silent':>8}{'hidden':>8}"
     )
     for family, sheet in sorted(sheets.items(), key=lambda item: item[0] == "all"):
@@ -194,13 +173,12 @@ def _print_sheets(title: str, truths: Sequence[Truth], results: Mapping[str, Res
 
 def _count(sheet: Sheet, truth: Truth, result: Result) -> None:
     status = result.get("status", "failed")
-    invoice = result.get("invoice") or {}
     fields = sheet.fields
     sheet.files += 1
     sheet.states[status] += 1
     exact = True
-    for path in (path for path in HEADER if path.split(".")[0] in truth.values):
-        wanted, found = value_at(truth.values, path), value_at(invoice, path)
+    for one in judge(truth, result, header_paths(truth)):
+        path, wanted, found = one.field, one.wanted, one.found
         if path in truth.hidden:
             fields["hidden"] += 1
             continue
@@ -210,34 +188,37 @@ def _count(sheet: Sheet, truth: Truth, result: Result) -> None:
             fields["nulls"] += 1
             fields["kept null"] += found is None
             continue
-        is_right = same(path, found, wanted)
-        exact = exact and is_right
+        exact = exact and one.right
         fields["known"] += 1
-        fields["right"] += is_right
-        if status == "done" and found is not None and not is_right:
+        fields["right"] += one.right
+        if status == "done" and found is not None and not one.right:
             sheet.silent[f"{truth.path.name}: {path}"] += 1
-    exact = _count_lines(sheet, truth, invoice, done=status == "done") and exact
+    invoice = result.get("invoice") or {}
+    for path, wanted in truth.further.items():
+        found = value_at(invoice, path)
+        fields["further known"] += 1
+        fields["further right"] += same(path, found, wanted)
+        if status == "done" and found is not None and not same(path, found, wanted):
+            sheet.silent[f"{truth.path.name}: {path}"] += 1
+    exact = _count_lines(sheet, truth, result, done=status == "done") and exact
     fields["documents"] += exact
 
 
-def _count_lines(sheet: Sheet, truth: Truth, invoice: Mapping[str, Any], *, done: bool) -> bool:
-    wanted, found = truth.values.get("line_items"), invoice.get("line_items") or []
+def _count_lines(sheet: Sheet, truth: Truth, result: Result, *, done: bool) -> bool:
+    wanted, found = truth.values.get("line_items"), (result.get("invoice") or {}).get("line_items") or []
     if wanted is None:
         return True
     exact = len(wanted) == len(found)
-    for number, line in enumerate(wanted):
-        for name in (name for name in LINE if line[name] is not None):
-            path = f"line_items.{number}.{name}"
-            value = value_at({"line_items": found}, path)
-            is_right = same(path, value, line[name])
-            hidden = f"line_items.{name}" in truth.hidden
-            sheet.fields["line values"] += not hidden
-            sheet.fields["line right"] += is_right and not hidden
-            # Descriptions wrap, so that their wording is a matter of taste; their numbers are not.
-            matters = not hidden and not is_right and name != "description"
-            if done and matters and value is not None:
-                sheet.silent[f"{truth.path.name}: lines"] += 1
-            exact = exact and not matters
+    for one in judge(truth, result, line_paths(truth)):
+        name = one.field.split(".")[-1]
+        hidden = f"line_items.{name}" in truth.hidden
+        sheet.fields["line values"] += not hidden
+        sheet.fields["line right"] += one.right and not hidden
+        # Descriptions wrap, so that their wording is a matter of taste; their numbers are not.
+        matters = not hidden and not one.right and name != "description"
+        if done and matters and one.found is not None:
+            sheet.silent[f"{truth.path.name}: lines"] += 1
+        exact = exact and not matters
     if done and len(wanted) != len(found):
         sheet.silent[f"{truth.path.name}: number of lines"] += 1
     return exact
@@ -247,9 +228,9 @@ def _row(family: str, sheet: Sheet) -> str:
     f, s = sheet.fields, sheet.states
     return (
         f"{family:14}{sheet.files:6}{s['done']:6}{s['review']:8}{s['failed']:8}{_share(f['right'], f['known']):>8}"
-        f"{_share(f['line right'], f['line values']):>8}{_share(f['documents'], sheet.files):>11}"
-        f"{_share(f['kept null'], f['nulls']):>8}{_share(f['grounded'], f['given']):>10}"
-        f"{sheet.silent.total():8}{f['hidden']:8}"
+        f"{_share(f['line right'], f['line values']):>8}{_share(f['further right'], f['further known']):>9}"
+        f"{_share(f['documents'], sheet.files):>11}{_share(f['kept null'], f['nulls']):>8}"
+        f"{_share(f['grounded'], f['given']):>10}{sheet.silent.total():8}{f['hidden']:8}"
     )
 
 

@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 import copy
-import json
 import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from pipeline.document.model import Document
 from pipeline.invoice.dates import find_dates
+from pipeline.invoice.einvoice.reading import read_xml
 from pipeline.invoice.numbers import candidates, find_amounts
+from pipeline.invoice.paths import same, value_at
 from pipeline.invoice.words import squeeze
+from pipeline.truths import Answer, Truth
 
-Answer = dict[str, Any]
-_CREDIT_NOTES = frozenset({"381", "384", "396", "261", "262", "296", "308"})
 _TOTALS = ("total_amount", "net_amount", "tax_amount")
+_REFERENCES = ("order_reference", "buyer_reference", "vendor.bic")
+_FURTHER = ("delivery_date", *_REFERENCES, "prepaid_amount", "payable_amount")
 _LABELS = ("Payment terms", "Bill to", "Rechnungsdatum", "Customer number", "Date de facture", "Description")
 _RATES = ("5.5", "7", "10", "13", "19", "20", "21", "25")
 _CODES = ("EUR", "USD", "GBP", "CHF", "PLN", "SEK")
 # A place of the page that is drawn as "another number" has this form.
 _IDENTIFIER = re.compile(r"(?<![\w/.,-])(?=[\w/.-]*\d)[A-Za-z\d][\w/.-]{1,24}[\w](?![\w/-])")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Hold what is known of one file under the field names of the extraction; a missing key is not known.
-
-    `hidden` are fields whose value no text extraction shows; `state` is the state the job should end in, if known.
-    """
-
-    path: Path
-    family: str
-    values: Answer
-    hidden: frozenset[str] = frozenset()
-    state: str | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Say whether the truth names the vendor and the lines, so that an answer can be made from it alone."""
-        return "vendor" in self.values
 
 
 @dataclass(frozen=True)
@@ -57,24 +39,25 @@ class Lie:
     answer: Answer = field(compare=False, repr=False)
 
 
-def load_truths(folder: Path) -> list[Truth]:
-    """Read a folder with one truth beside each file, or with one `truth.json` for all."""
-    listing = folder / "truth.json"
-    if listing.exists():
-        rows = json.loads(listing.read_text(encoding="utf-8")).items()
-        return [_listed(folder / name, row) for name, row in sorted(rows)]
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        source = next((each for each in sorted(folder.glob(f"{path.stem}.*")) if each.suffix != ".json"), None)
-        if source is not None:
-            found.append(_beside(source, json.loads(path.read_text(encoding="utf-8"))))
-    return found
+def printed_further(document: Document) -> Answer:
+    """Return by path what a document's e-invoice says beyond the header and its pages show, in any form."""
+    invoice = next((read_xml(one.text).invoice for one in document.attachments), None)
+    if invoice is None:
+        return {}
+    values = {path: str(value) for path in _FURTHER if (value := value_at(invoice.model_dump(), path)) is not None}
+    for name in ("allowances", "charges"):
+        all_of_them = getattr(invoice, name)
+        # Some pages print only the sum of several.
+        shown = all(_is_printed(f"{name}.0.amount", str(one.amount), document) for one in all_of_them)
+        for number, one in enumerate(all_of_them if shown else ()):
+            values |= {f"{name}.{number}.amount": str(one.amount), f"{name}.{number}.reason": one.reason}
+    return {path: value for path, value in values.items() if value and _is_printed(path, value, document)}
 
 
 def oracle(truth: Truth, basis: Mapping[str, Any] | None = None) -> Answer:
     """Return what a model without mistakes answers: null for what the page does not show.
 
-    Where the truth names only some fields, the others come from `basis`.
+    Where the truth names only some fields, the others come from `basis`; the further fields are put in by path.
     """
     answer: Answer = {**_empty(), **copy.deepcopy(dict(basis or {})), **copy.deepcopy(truth.values)}
     for path in truth.hidden:
@@ -86,6 +69,8 @@ def oracle(truth: Truth, basis: Mapping[str, Any] | None = None) -> Answer:
             answer[group][name] = None
         else:
             answer[path] = None
+    for path, value in truth.further.items():
+        _put(answer, path, value)
     return answer
 
 
@@ -100,34 +85,9 @@ def lies(truth: Truth, answer: Answer, document: Document) -> list[Lie]:
         *_party_lies(answer, document),
         *_line_lies(answer, document, chance),
         *_other_lies(answer),
+        *_further_lies(answer, document, chance),
     ]
     return [lie for lie in made if not set(lie.fields) & truth.hidden]
-
-
-def value_at(answer: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a dotted path; None where there is none."""
-    value: Any = answer
-    for part in path.split("."):
-        if isinstance(value, list | tuple):
-            value = value[int(part)] if int(part) < len(value) else None
-        else:
-            value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def same(path: str, first: object, second: object) -> bool:
-    """Say whether two values of a field are the same after normalisation."""
-    if first is None or second is None:
-        return first is second
-    if path.endswith("vat_id"):
-        # With and without its country's letters it is the same number.
-        a, b = squeeze(str(first)), squeeze(str(second))
-        return a == b or re.sub(r"^[a-z]{2}", "", a) == re.sub(r"^[a-z]{2}", "", b)
-    if path.split(".")[-1] in {*_TOTALS, "total", "quantity", "unit_price", "rate", "base", "amount"}:
-        return Decimal(str(first)) == Decimal(str(second))
-    if path in ("date", "due_date"):
-        return str(first) == str(second)
-    return squeeze(str(first)) == squeeze(str(second))
 
 
 def _empty() -> Answer:
@@ -141,52 +101,6 @@ def _empty() -> Answer:
         "buyer": dict(party),
         "line_items": [],
     }
-
-
-def _listed(path: Path, row: Mapping[str, Any]) -> Truth:
-    names = {"number": "invoice_number", "date": "date", "currency": "currency", "total": "total_amount"}
-    values = {field: row[name] for name, field in names.items()}
-    return Truth(path, path.suffix[1:], {"kind": row["kind"], **values}, state=row["state"])
-
-
-def _beside(path: Path, row: Mapping[str, Any]) -> Truth:
-    meta = row.get("meta", {})
-    credit = meta.get("type_code") in _CREDIT_NOTES or row["total_amount"].startswith("-")
-    names = {name: row.get(name) for name in ("invoice_number", "due_date", "currency", *_TOTALS)}
-    party = {"address": None, "iban": None}
-    values: Answer = {
-        "kind": "credit_note" if credit else "invoice",
-        "date": row["issue_date"],
-        **names,
-        "taxes": _taxes(row),
-        "vendor": {"name": row.get("vendor_name"), "vat_id": row.get("vendor_vat_id"), **party},
-        "buyer": {"name": row.get("buyer_name"), "vat_id": None, **party},
-        "line_items": [_line(line) for line in row.get("line_items", ())],
-    }
-    paths = {"vendor_name": "vendor.name", "vendor_vat_id": "vendor.vat_id", "buyer_name": "buyer.name"}
-    hidden = frozenset(paths.get(name, name) for name in meta.get("not_in_text", ()))
-    return Truth(path, _family(path, meta), values, hidden)
-
-
-def _family(path: Path, meta: Mapping[str, Any]) -> str:
-    if path.suffix == ".xml":
-        return "xml"
-    if path.suffix == ".txt":
-        return "text"
-    return "pdf with xml" if "embedded_name" in meta else "pdf"
-
-
-def _line(row: Mapping[str, Any]) -> Answer:
-    return {name: row.get(name) for name in ("description", "quantity", "unit_price", "total")}
-
-
-def _taxes(row: Mapping[str, Any]) -> list[Answer]:
-    """Return the tax line of an invoice that has one rate, as its sums tell it."""
-    net, tax = Decimal(row.get("net_amount") or 0), Decimal(row.get("tax_amount") or 0)
-    rate = next((rate for rate in _RATES if net and abs(net * Decimal(rate) / 100 - tax) <= Decimal("0.01")), None)
-    if rate is None or not tax or "tax_amount" in row.get("meta", {}).get("not_in_text", ()):
-        return []
-    return [{"rate": rate, "base": row["net_amount"], "amount": row["tax_amount"]}]
 
 
 def _lie(kind: str, group: str, answer: Answer, changes: Mapping[str, Any]) -> Iterator[Lie]:
@@ -311,6 +225,46 @@ def _other_lies(answer: Answer) -> Iterator[Lie]:
     other = {"invoice": "credit_note", "credit_note": "invoice"}.get(answer["kind"])
     if other:
         yield from _lie("kind changed", "other", answer, {"kind": other})
+
+
+def _further_lies(answer: Answer, document: Document, chance: random.Random) -> Iterator[Lie]:
+    printed = sorted({format(value, "f") for value in _printed_money(document)})
+    for path in ("prepaid_amount", "payable_amount"):
+        value = answer.get(path)
+        if value and Decimal(value):
+            yield from _lie("digit swapped", "further", answer, {path: _swapped(value, chance)})
+            others = [other for other in printed if abs(Decimal(other)) != abs(Decimal(value))]
+            for other in chance.sample(others, min(4, len(others))):
+                yield from _lie("amount from elsewhere", "further", answer, {path: other})
+    for path in ("order_reference", "buyer_reference"):
+        for other in _other_numbers(document, answer)[:4] if answer.get(path) else ():
+            yield from _lie("number from elsewhere", "further", answer, {path: other})
+    found = {day.isoformat() for seen in find_dates(document.text) for day in seen.readings()}
+    for other in sorted(found - {answer.get("delivery_date")})[:4] if answer.get("delivery_date") else ():
+        yield from _lie("date from elsewhere", "further", answer, {"delivery_date": other})
+
+
+def _is_printed(path: str, value: str, document: Document) -> bool:
+    """Say whether the pages show a value, whatever its form."""
+    if path.endswith("amount"):
+        return abs(Decimal(value)) in _printed_money(document)
+    if path == "delivery_date":
+        return value in {day.isoformat() for seen in find_dates(document.text) for day in seen.readings()}
+    return squeeze(value) in squeeze(document.text)
+
+
+def _put(answer: Answer, path: str, value: object) -> None:
+    """Set the value at a dotted path, with what it lacks on the way."""
+    *parents, name = path.split(".")
+    place: Any = answer
+    for part in parents:
+        if part.isdigit():
+            if int(part) == len(place):
+                place.append({"reason": None, "amount": None})
+            place = place[int(part)]
+        else:
+            place = place.setdefault(part, [])
+    place[name] = value
 
 
 def _swapped(value: str, chance: random.Random) -> str:

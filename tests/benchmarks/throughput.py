@@ -1,6 +1,7 @@
 """Wall time, slot use, processor time and memory: this pipeline beside the loops one would write by hand.
 
-    python tests/benchmarks/throughput.py [--jobs 64] [--slots 8] [--delay 0.25] [--rounds 1] [--only NAME…]
+    python tests/benchmarks/throughput.py [--jobs 64] [--slots 8] [--delay 0.25] [--mixed] [--rounds 1] [--only NAME…]
+    python tests/benchmarks/throughput.py --slots 1 4 8 32 --delay 0.25 1 --mixed --only semaphore pipeline
 
 Each contestant is a process of its own and works off the same invoices against one stand-in server, a process as
 well, that takes `--delay` seconds for every call and works `--slots` of them at a time. Slot use is the time the slots
@@ -10,6 +11,10 @@ call to warm up come before the measuring, for all of them.
 - serial: one file after the other with `litellm.completion`
 - semaphore: `litellm.acompletion` under a semaphore of as many places as there are slots, written by hand
 - pipeline: this one, with checks, evidence, a synced trace, the database and results that survive a crash
+
+Several `--slots` and `--delay` give a table for each pair; `--mixed` adds calls whose time depends on what is written
+(a tenth of a second, and one second for each hundred tokens): an extraction then takes many times as long as a choice
+of tool.
 
 The loops make the calls that a session with these tools takes (choose, extract, store, terminate) and write the answer
 to a file, unchecked and unsynced.
@@ -31,7 +36,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 CONTESTANTS = ("serial", "semaphore", "pipeline")
@@ -62,9 +67,10 @@ Payment within 30 days to IBAN GB33 BUKB 2020 1555 5555 55, reference TP-{number
 def main() -> None:
     """Read the options; measure, or be one of the contestants."""
     parser = argparse.ArgumentParser(description="Compare the pipeline with loops written by hand.")
-    parser.add_argument("--jobs", type=int, default=64)
-    parser.add_argument("--slots", type=int, default=8)
-    parser.add_argument("--delay", type=float, default=0.25, help="seconds a call takes")
+    parser.add_argument("--jobs", type=int, default=0, help="0: eight for each slot, at least 24")
+    parser.add_argument("--slots", type=int, nargs="+", default=[8])
+    parser.add_argument("--delay", type=float, nargs="*", default=[0.25], help="seconds a call takes")
+    parser.add_argument("--mixed", action="store_true", help="calls of mixed length as well")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--concurrency", type=int, default=0, help="jobs in flight in the pipeline; 0: its default")
     parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=CONTESTANTS)
@@ -75,13 +81,30 @@ def main() -> None:
     if options.contestant:
         print(json.dumps(_compete(options)))
     else:
-        _measure(options)
+        paces = [_Pace(f"{delay:g} s a call", {"delay-seconds": delay}) for delay in options.delay]
+        for slots in options.slots:
+            for pace in [*paces, *([_MIXED] if options.mixed else [])]:
+                _measure(options, slots, pace)
 
 
-def _measure(options: argparse.Namespace) -> None:
-    print(f"{options.jobs} jobs, S = {options.slots}, {options.delay:g} s a call; the best of {options.rounds} rounds")
-    print(f"{'':10} {'wall s':>7} {'slot use':>8} {'calls':>5} {'CPU ms/job':>10} {'ms/call':>7} {'peak MB':>7}")
-    with _stand_in(options) as server, tempfile.TemporaryDirectory() as place:
+class _Pace(NamedTuple):
+    """Say how long a call takes, as the stand-in's options."""
+
+    name: str
+    options: dict[str, float]
+
+
+_MIXED = _Pace("calls of mixed length", {"delay-seconds": 0.1, "completion-tokens-per-second": 100})
+
+
+def _measure(options: argparse.Namespace, slots: int, pace: _Pace) -> None:
+    options = argparse.Namespace(**{**vars(options), "slots": slots, "jobs": options.jobs or max(8 * slots, 24)})
+    print(f"\n{options.jobs} jobs, S = {slots}, {pace.name}; the best of {options.rounds} rounds")
+    print(
+        f"{'':10} {'wall s':>7} {'slot use':>8} {'calls':>5} {'CPU ms/job':>10} {'ms/call':>7} {'peak MB':>7}",
+        flush=True,
+    )
+    with _stand_in(slots, pace) as server, tempfile.TemporaryDirectory() as place:
         write_invoices(Path(place), options.jobs)
         for name in options.only:
             rounds = [_round(name, options, server, place) for _ in range(options.rounds)]
@@ -91,7 +114,8 @@ def _measure(options: argparse.Namespace) -> None:
             cpu = 1000 * best["cpu_seconds"]
             print(
                 f"{name:10} {wall:7.2f} {use:8.1%} {best['calls']:5} {cpu / options.jobs:10.1f} "
-                f"{cpu / best['calls']:7.1f} {best['peak_mb']:7.0f}  {best.get('states', '')}"
+                f"{cpu / best['calls']:7.1f} {best['peak_mb']:7.0f}  {best.get('states', '')}",
+                flush=True,
             )
 
 
@@ -112,9 +136,9 @@ def _round(name: str, options: argparse.Namespace, server: Json, files: str) -> 
 
 
 @contextmanager
-def _stand_in(options: argparse.Namespace) -> Iterator[Json]:
-    command = [sys.executable, "-m", "pipeline.llm.standin", "--slots", str(options.slots)]
-    command += ["--delay-seconds", str(options.delay), "--context-tokens", "262144"]
+def _stand_in(slots: int, pace: _Pace) -> Iterator[Json]:
+    command = [sys.executable, "-m", "pipeline.llm.standin", "--slots", str(slots), "--context-tokens", "1048576"]
+    command += [text for name, value in pace.options.items() for text in (f"--{name}", str(value))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
     try:
         assert process.stdout is not None
@@ -155,7 +179,7 @@ def _compete(options: argparse.Namespace) -> Json:
             case "serial":
                 report = _serial(files, options.base_url, Path(place))
             case "semaphore":
-                report = asyncio.run(_semaphore(files, options.base_url, Path(place), options.slots))
+                report = asyncio.run(_semaphore(files, options.base_url, Path(place), options.slots[0]))
             case _:
                 report = asyncio.run(_pipeline(files, options.base_url, Path(place), options.concurrency))
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -23,9 +23,9 @@ from pipeline.invoice.words import squeeze
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold where the page shows the values of the XML, by field path, and where it says something else."""
+    """Hold where the pages show the values of the XML, by field path, and where they say something else."""
 
-    pages: dict[str, int]
+    shown: Mapping[str, Evidence]
     findings: tuple[Finding, ...] = ()
 
 
@@ -40,12 +40,17 @@ def compare(einvoice: EInvoice, document: Document) -> Comparison:
         *_elsewhere(einvoice, shown.findings),
         *_other_accounts(einvoice, document),
     ]
-    return Comparison({path: evidence.page for path, evidence in shown.evidence.items()}, tuple(findings))
+    return Comparison(shown.evidence, tuple(findings))
 
 
-def page_evidence(einvoice: EInvoice, pages: dict[str, int]) -> dict[str, Evidence]:
-    """Return the element of every value, and the page that shows it; the first where none does."""
-    return {path: Evidence(page=pages.get(path, 1), quote=quote[:160]) for path, quote in einvoice.quotes.items()}
+def page_evidence(einvoice: EInvoice, shown: Mapping[str, Evidence]) -> dict[str, Evidence]:
+    """Return the element of every value, and where a page shows it; the first page where none does."""
+    nowhere = Evidence(page=1, quote="")
+    places = {path: shown.get(path, nowhere) for path in einvoice.quotes}
+    return {
+        path: Evidence(page=places[path].page, quote=quote[:160], box=places[path].box)
+        for path, quote in einvoice.quotes.items()
+    }
 
 
 # What a page has to show where it shows anything; the rest is often left out or split in another way.
@@ -56,6 +61,7 @@ _COMPARED = {
     "currency": Severity.WARNING,
     "net_amount": Severity.WARNING,
     "tax_amount": Severity.WARNING,
+    "payable_amount": Severity.WARNING,
     "vendor.name": Severity.WARNING,
 }
 _NOT_SHOWN = "not_in_document"

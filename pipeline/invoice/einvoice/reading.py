@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.invoice.checks import error, info, warning
 from pipeline.invoice.einvoice.syntaxes import SYNTAXES, Paths, Rows, Syntax, kind_of
 from pipeline.invoice.einvoice.xml import Node, XmlRefused, parse, qualified_name
-from pipeline.invoice.model import Finding, Invoice, Kind, LineItem, Party, Tax
+from pipeline.invoice.model import Adjustment, Finding, Invoice, Kind, LineItem, Party, Tax
 from pipeline.invoice.words import squeeze
 
 
@@ -73,14 +73,20 @@ def _currency(text: str) -> str | None:
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "date": _day,
     "due_date": _day,
+    "delivery_date": _day,
     "currency": _currency,
     **dict.fromkeys(
-        ("total_amount", "net_amount", "tax_amount", "rate", "base", "amount", "quantity", "unit_price", "total"),
+        ("total_amount", "net_amount", "tax_amount", "prepaid_amount", "rounding_amount", "payable_amount"), _amount
+    ),
+    **dict.fromkeys(
+        ("rate", "base", "amount", "quantity", "unit_price", "total"),
         _amount,
     ),
 }
 # These can be said only once.
-_SINGLE = frozenset({"invoice_number", "date", "currency", "total_amount", "net_amount", "tax_amount"})
+_SINGLE = frozenset(
+    {"invoice_number", "date", "currency", "total_amount", "net_amount", "tax_amount", "payable_amount"}
+)
 
 
 @dataclass
@@ -103,6 +109,8 @@ class _Reading:
             buyer=self._party("buyer", fields),
             taxes=tuple(Tax(**row) for row in self._rows("taxes", syntax.taxes)),
             line_items=tuple(LineItem(**row) for row in self._rows("line_items", syntax.lines)),
+            allowances=tuple(Adjustment(**row) for row in self._rows("allowances", syntax.allowances)),
+            charges=tuple(Adjustment(**row) for row in self._rows("charges", syntax.charges)),
         )
         accounts = frozenset(squeeze(node.text) for node in self.root.find(syntax.accounts))
         return EInvoice(syntax.name, self._kind(), invoice, self.quotes, tuple(self.findings), accounts)
@@ -138,7 +146,7 @@ class _Reading:
         return None
 
     def _party(self, role: str, fields: Mapping[str, Any]) -> Party:
-        values = {name: fields[f"{role}.{name}"] for name in ("name", "vat_id", "iban")}
+        values = {name: fields.get(f"{role}.{name}") for name in ("name", "vat_id", "iban", "bic")}
         return Party(**values, address=self._address(role))
 
     def _address(self, role: str) -> str | None:

@@ -39,6 +39,8 @@ class Syntax:
     addresses: Mapping[str, tuple[Paths, ...]]
     taxes: Rows
     lines: Rows
+    allowances: Rows
+    charges: Rows
     accounts: str
     price_base: Paths
     kind: Kind = Kind.INVOICE
@@ -68,6 +70,7 @@ _TOTALS = f"{_SETTLEMENT}/ram:SpecifiedTradeSettlementHeaderMonetarySummation"
 _SELLER = f"{_AGREEMENT}/ram:SellerTradeParty"
 _BUYER = f"{_AGREEMENT}/ram:BuyerTradeParty"
 _MEANS = f"{_SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans"
+_DELIVERY = f"{_TRADE}/ram:ApplicableHeaderTradeDelivery"
 _IN_CURRENCY = "[@currencyID=normalize-space(../../ram:InvoiceCurrencyCode)]"
 
 
@@ -97,6 +100,11 @@ def _of(party: str, fields: Mapping[str, Paths]) -> dict[str, Paths]:
     return {f"{party}.{name}": paths for name, paths in fields.items()}
 
 
+# A yes or no is written in two ways.
+_IS_CHARGE = "ChargeIndicator[normalize-space()='true' or normalize-space()='1']"
+_IS_ALLOWANCE = "ChargeIndicator[normalize-space()='false' or normalize-space()='0']"
+_CII_ADJUSTMENT = {"reason": ("ram:Reason", "ram:Description"), "amount": ("ram:ActualAmount", "ram:AppliedAmount")}
+
 _CII = Syntax(
     name="CII",
     root="{urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100}CrossIndustryInvoice",
@@ -116,8 +124,18 @@ _CII = Syntax(
             f"{_TOTALS}/ram:TaxTotalAmount{_IN_CURRENCY}",
             f"{_TOTALS}/ram:TaxTotalAmount[not(@currencyID)]",
         ),
+        "delivery_date": (f"{_DELIVERY}/ram:ActualDeliverySupplyChainEvent/ram:OccurrenceDateTime/*",),
+        "order_reference": (
+            f"{_AGREEMENT}/ram:BuyerOrderReferencedDocument/ram:IssuerAssignedID",
+            f"{_AGREEMENT}/ram:BuyerOrderReferencedDocument/ram:ID",
+        ),
+        "buyer_reference": (f"{_AGREEMENT}/ram:BuyerReference",),
+        "prepaid_amount": (f"{_TOTALS}/ram:TotalPrepaidAmount",),
+        "rounding_amount": (f"{_TOTALS}/ram:RoundingAmount",),
+        "payable_amount": (f"{_TOTALS}/ram:DuePayableAmount",),
         **_of("vendor", _cii_party(_SELLER)),
         "vendor.iban": (f"{_MEANS}/ram:PayeePartyCreditorFinancialAccount/ram:IBANID",),
+        "vendor.bic": (f"{_MEANS}/ram:PayeeSpecifiedCreditorFinancialInstitution/ram:BICID",),
         **_of("buyer", _cii_party(_BUYER)),
         "buyer.iban": (f"{_MEANS}/ram:PayerPartyDebtorFinancialAccount/ram:IBANID",),
     },
@@ -143,6 +161,12 @@ _CII = Syntax(
             ),
         },
     ),
+    allowances=Rows(f"{_SETTLEMENT}/ram:SpecifiedTradeAllowanceCharge[ram:{_IS_ALLOWANCE}]", _CII_ADJUSTMENT),
+    charges=Rows(
+        f"{_SETTLEMENT}/ram:SpecifiedTradeAllowanceCharge[ram:{_IS_CHARGE}]"
+        f" | {_SETTLEMENT}/ram:SpecifiedLogisticsServiceCharge",
+        _CII_ADJUSTMENT,
+    ),
     accounts="//ram:IBANID",
     price_base=("ram:SpecifiedLineTradeAgreement/ram:NetPriceProductTradePrice/ram:BasisQuantity",),
 )
@@ -152,6 +176,7 @@ _ZUGFERD_1_NAMES = {
     "rsm:SupplyChainTradeTransaction": "rsm:SpecifiedSupplyChainTradeTransaction",
     "ram:ApplicableHeaderTradeAgreement": "ram:ApplicableSupplyChainTradeAgreement",
     "ram:ApplicableHeaderTradeSettlement": "ram:ApplicableSupplyChainTradeSettlement",
+    "ram:ApplicableHeaderTradeDelivery": "ram:ApplicableSupplyChainTradeDelivery",
     "ram:SpecifiedTradeSettlementHeaderMonetarySummation": "ram:SpecifiedTradeSettlementMonetarySummation",
     "ram:SpecifiedTradeSettlementLineMonetarySummation": "ram:SpecifiedTradeSettlementMonetarySummation",
     "ram:SpecifiedLineTradeAgreement": "ram:SpecifiedSupplyChainTradeAgreement",
@@ -188,12 +213,15 @@ _ZUGFERD_1 = replace(
     addresses={role: tuple(map(_all_renamed, groups)) for role, groups in _CII.addresses.items()},
     taxes=_rows_renamed(_CII.taxes),
     lines=_rows_renamed(_CII.lines),
+    allowances=_rows_renamed(_CII.allowances),
+    charges=_rows_renamed(_CII.charges),
     price_base=_all_renamed(_CII.price_base),
 )
 
 _UBL_CURRENCY = "[@currencyID=normalize-space(../../cbc:DocumentCurrencyCode)]"
 _UBL_SELLER = "cac:AccountingSupplierParty/cac:Party"
 _UBL_BUYER = "cac:AccountingCustomerParty/cac:Party"
+_UBL_ADJUSTMENT = {"reason": ("cbc:AllowanceChargeReason",), "amount": ("cbc:Amount",)}
 
 
 def _ubl_party(party: str) -> dict[str, Paths]:
@@ -239,8 +267,18 @@ def _ubl(document: str, *, line: str, quantity: str) -> Syntax:
             "total_amount": ("cac:LegalMonetaryTotal/cbc:TaxInclusiveAmount",),
             "net_amount": ("cac:LegalMonetaryTotal/cbc:TaxExclusiveAmount",),
             "tax_amount": (f"cac:TaxTotal/cbc:TaxAmount{_UBL_CURRENCY}",),
+            "delivery_date": ("cac:Delivery/cbc:ActualDeliveryDate",),
+            "order_reference": ("cac:OrderReference/cbc:ID",),
+            "buyer_reference": ("cbc:BuyerReference",),
+            "prepaid_amount": ("cac:LegalMonetaryTotal/cbc:PrepaidAmount",),
+            "rounding_amount": ("cac:LegalMonetaryTotal/cbc:PayableRoundingAmount",),
+            "payable_amount": ("cac:LegalMonetaryTotal/cbc:PayableAmount",),
             **_of("vendor", _ubl_party(_UBL_SELLER)),
             "vendor.iban": ("cac:PaymentMeans/cac:PayeeFinancialAccount/cbc:ID",),
+            "vendor.bic": (
+                "cac:PaymentMeans/cac:PayeeFinancialAccount/cac:FinancialInstitutionBranch/cbc:ID",
+                "cac:PaymentMeans/cac:PayeeFinancialAccount/cac:FinancialInstitutionBranch/cac:FinancialInstitution/cbc:ID",
+            ),
             **_of("buyer", _ubl_party(_UBL_BUYER)),
             "buyer.iban": ("cac:PaymentMeans/cac:PaymentMandate/cac:PayerFinancialAccount/cbc:ID",),
         },
@@ -262,6 +300,8 @@ def _ubl(document: str, *, line: str, quantity: str) -> Syntax:
                 "total": ("cbc:LineExtensionAmount",),
             },
         ),
+        allowances=Rows(f"cac:AllowanceCharge[cbc:{_IS_ALLOWANCE}]", _UBL_ADJUSTMENT),
+        charges=Rows(f"cac:AllowanceCharge[cbc:{_IS_CHARGE}]", _UBL_ADJUSTMENT),
         accounts="cac:PaymentMeans//cbc:ID",
         price_base=("cac:Price/cbc:BaseQuantity",),
         kind=Kind.CREDIT_NOTE if document == "CreditNote" else Kind.INVOICE,

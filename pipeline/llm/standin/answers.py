@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from pipeline.llm.protocol import JsonObject
 from pipeline.llm.standin.actions import as_action, as_tool_request
@@ -14,12 +15,14 @@ from pipeline.llm.standin.conversation import CallRecord, call_records, document
 from pipeline.llm.standin.faults import CallKind
 from pipeline.llm.standin.invoice_facts import Kind
 from pipeline.llm.standin.invoice_rules import read_invoice
+from pipeline.llm.standin.own_fields import read_own_fields
 from pipeline.llm.standin.schema_answers import fill_arguments, fill_schema
-from pipeline.llm.standin.wire import Answer, Call, ChatRequest
+from pipeline.llm.standin.wire import Answer, Call, ChatRequest, message_text
 
 _EXTRACT = "extract"
 _STORE = "store"
 _FINISH = "terminate"
+_SAME_REPLY = re.compile(r"\b(in|with) (one|the same) reply\b", re.IGNORECASE)
 _MOST_EXTRACTIONS = 3
 _MOST_STORES = 2
 
@@ -29,14 +32,17 @@ def answer(request: ChatRequest) -> Answer:
     if (with_tools := as_tool_request(request)) is not None:
         return as_action(answer(with_tools))
     if request.schema is not None:
-        facts = read_invoice(document_text(request.messages))
-        return Answer(text=json.dumps(fill_schema(request.schema, facts), ensure_ascii=False))
+        text = document_text(request.messages)
+        filled = fill_schema(request.schema, read_invoice(text), read_own_fields(request.schema, text))
+        return Answer(text=json.dumps(filled, ensure_ascii=False))
     if request.tools and request.tool_choice != "none":
         name, message = _next_call(request)
-        if name:
-            arguments = fill_arguments(_parameters(request, name), message)
-            return Answer(calls=(Call(name, arguments, _identity(request)),))
-        return Answer(text=message)
+        if not name:
+            return Answer(text=message)
+        names = (name, *_in_the_same_reply(request, name))
+        arguments = [fill_arguments(_parameters(request, each), message) for each in names]
+        ids = (str(_identity(request) + number) for number in range(len(names)))
+        return Answer(calls=tuple(map(Call, names, arguments, ids)))
     return Answer(text=_plain(document_text(request.messages)))
 
 
@@ -49,6 +55,8 @@ def kind_of(request: ChatRequest, answered: Answer) -> CallKind:
     if not request.tools:
         return CallKind.PLAIN
     names = [call.name for call in answered.calls]
+    if any(name.startswith(_EXTRACT) for name in names):
+        return CallKind.PLAN
     if any(name.startswith(_STORE) for name in names):
         return CallKind.STORE
     return CallKind.FINISH if _FINISH in names or not names else CallKind.PLAN
@@ -86,6 +94,15 @@ def _next_invoice_call(request: ChatRequest, records: tuple[CallRecord, ...], ex
     return finish, "The stand-in ends here; the invoice is not stored."
 
 
+def _in_the_same_reply(request: ChatRequest, name: str) -> tuple[str, ...]:
+    """Return the tool to call right after this one, where the prompt asks for both in one reply."""
+    store = _named(request, _STORE)
+    if not store or not name.startswith(_EXTRACT) or call_records(request.messages):
+        return ()
+    goals = " ".join(message_text(message) for message in request.messages if message["role"] == "system")
+    return (store,) if _SAME_REPLY.search(goals) else ()
+
+
 def _next_other_call(request: ChatRequest, records: tuple[CallRecord, ...]) -> tuple[str, str]:
     called = {record.name for record in records}
     fresh = next((name for name in request.tool_names if name not in called and name != _FINISH), "")
@@ -116,7 +133,7 @@ def _plain(text: str) -> str:
     )
 
 
-def _identity(request: ChatRequest) -> str:
+def _identity(request: ChatRequest) -> int:
     """Return nine digits, as LM Studio's call ids are, the same for the same conversation."""
     number = int(hashlib.sha256("".join(request.message_digests()).encode()).hexdigest(), 16)
-    return str(number % 900_000_000 + 100_000_000)
+    return number % 900_000_000 + 100_000_000

@@ -21,6 +21,7 @@ class Limits:
 
     vision: bool = False
     strict_roles: bool = False
+    tool_template: bool = True
 
 
 def read_request(body: object, limits: Limits) -> ChatRequest | ErrorReply:
@@ -63,6 +64,9 @@ def _check_messages(body: JsonObject, limits: Limits) -> ErrorReply | None:
     for message in messages:
         if refusal := _check_images(message, limits):
             return refusal
+    uses_tools = bool(body.get("tools")) or any(message["role"] == "tool" for message in messages)
+    if uses_tools and not limits.tool_template:
+        return text_error('Error rendering prompt with jinja template: "This model does not support tools."')
     if limits.strict_roles:
         return _check_roles(messages)
     return None

@@ -46,6 +46,28 @@ class TaxFacts:
 
 
 @dataclass(frozen=True)
+class AdjustmentFacts:
+    """Hold one allowance or charge on the whole invoice."""
+
+    reason: str | None = None
+    amount: str | None = None
+
+
+@dataclass(frozen=True)
+class FurtherFacts:
+    """Hold what goes beyond the header."""
+
+    delivery_date: str | None = None
+    order_reference: str | None = None
+    buyer_reference: str | None = None
+    allowances: tuple[AdjustmentFacts, ...] = ()
+    charges: tuple[AdjustmentFacts, ...] = ()
+    prepaid: str | None = None
+    payable: str | None = None
+    bic: str | None = None
+
+
+@dataclass(frozen=True)
 class InvoiceFacts:
     """Hold what was found in one document; `month_first` says how to read its dates."""
 
@@ -61,6 +83,7 @@ class InvoiceFacts:
     vendor: PartyFacts = field(default_factory=PartyFacts)
     buyer: PartyFacts = field(default_factory=PartyFacts)
     lines: tuple[LineFacts, ...] = ()
+    further: FurtherFacts = field(default_factory=FurtherFacts)
     month_first: bool = False
 
     def iso(self, printed: str | None) -> str | None:

@@ -195,6 +195,70 @@ TAX: Mapping[int, tuple[str, ...]] = {
     ),
 }
 
+ORDER = _words(
+    """
+    purchase order number | purchase order no | purchase order | your order no | your order number | your order |
+    order number | order no | order ref | order | po number | po no | p.o. number | p.o. no | po | customer order |
+    bestellnummer | bestell-nr | bestellnr | bestellung nr | bestellung | ihre bestellung | ihre bestellung nr |
+    ihre bestellnummer | bestellung nr. kunde | auftragsnummer | auftrags-nr | auftragsnr | auftrag nr | commande n° |
+    n° commande | n° de commande | numero de commande | votre commande | bon de commande | bestelnummer |
+    bestelling nr | ordernummer | ordine n | vs. ordine | numero ordine | pedido n° | n° pedido | numero de pedido |
+    zamowienie nr | numer zamowienia | nr zamowienia | encomenda n°
+    """
+)
+
+BUYER_REFERENCE = _words(
+    """
+    your reference | your ref | customer reference | buyer reference | client reference | leitweg-id | leitwegid |
+    ihr zeichen | ihre referenz | kundenreferenz | votre reference | votre ref | reference client | uw referentie |
+    uw kenmerk | vs. riferimento | vostro riferimento | su referencia | sua referencia
+    """
+)
+
+DELIVERY_DATE = _words(
+    """
+    delivery date | date of delivery | delivered on | date of supply | service date | date of service | supply date |
+    lieferdatum | leistungsdatum | liefer-/leistungsdatum | liefer- und leistungsdatum | leistungs-/lieferdatum |
+    liefertag | geliefert am | date de livraison | livre le | date de prestation | leverdatum | datum levering |
+    data consegna | data di consegna | fecha de entrega | data de entrega | data sprzedazy | data dostawy |
+    data dokonania
+    """
+)
+
+ALLOWANCE = _words(
+    """
+    discount | less discount | allowance | rabatt | nachlass | preisnachlass | sondernachlass | abzgl. rabatt |
+    abzgl. sondernachlass | abschlag | remise | ristourne | korting | sconto | descuento | desconto | rabat
+    """
+)
+
+CHARGE = _words(
+    """
+    shipping | shipping & handling | shipping and handling | freight | postage | packing | delivery charge | handling |
+    surcharge | zuschlag | versandkosten | versand | zzgl. versandkosten | fracht | frachtkosten | porto |
+    porto und verpackung | verpackung | frais de port | frais de livraison | livraison | port | verzendkosten |
+    spese di trasporto | spese di spedizione | gastos de envio | portes | frete | koszt wysylki | koszty wysylki
+    """
+)
+
+PREPAID = _words(
+    """
+    amount paid | already paid | paid | prepaid | deposit paid | less deposit | deposit | down payment |
+    payments received | payment received | bereits gezahlt | bereits bezahlt | anzahlung | abzgl. anzahlung |
+    abzuglich anzahlung | geleistete anzahlung | vorauszahlung | acompte | acompte verse | deja paye | deja regle |
+    reeds betaald | reeds voldaan | aanbetaling | acconto | acconto versato | anticipo | ya pagado | ja pago |
+    zaplacono | zaliczka
+    """
+)
+
+PAYABLE = _words(
+    """
+    amount due | total due | balance due | due payable | total payable | amount payable | zahlbetrag | zu zahlen |
+    zu zahlender betrag | net a payer | reste a payer | te betalen | do zaplaty | a pagar | total a pagar | da pagare |
+    netto a pagare | pay this amount | offener betrag | restbetrag | solde a payer
+    """
+)
+
 CURRENCY = _words(
     """
     currency | wahrung | betrage in | devise | monnaie | valuta | waluta | moeda | moneda | divisa | amounts in

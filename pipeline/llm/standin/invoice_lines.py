@@ -13,7 +13,7 @@ from pipeline.llm.standin.layout import Cell, Layout
 from pipeline.llm.standin.printed_values import amounts_in
 
 _FARTHEST_COLUMNS = 30
-_MOST_LINES = 200
+_MOST_LINES = 300
 _LABEL_CHARACTERS = 40
 
 

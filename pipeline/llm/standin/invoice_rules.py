@@ -13,10 +13,11 @@ from functools import cache, lru_cache
 from pipeline.llm.standin import invoice_labels as words
 from pipeline.llm.standin.invoice_currency import read_currency
 from pipeline.llm.standin.invoice_facts import InvoiceFacts, Kind
+from pipeline.llm.standin.invoice_further import read_further, without_adjustments
 from pipeline.llm.standin.invoice_lines import read_lines
 from pipeline.llm.standin.invoice_parties import read_parties
 from pipeline.llm.standin.invoice_sums import is_sum_line, read_sums
-from pipeline.llm.standin.labels import Hit, Labels, contains_word
+from pipeline.llm.standin.labels import Labels, beside, contains_word
 from pipeline.llm.standin.layout import Cell, Layout
 from pipeline.llm.standin.printed_values import (
     dates_in,
@@ -26,7 +27,6 @@ from pipeline.llm.standin.printed_values import (
 )
 from pipeline.llm.standin.xml_rules import is_xml_invoice, read_xml_invoice
 
-_BENEATH = 3
 _TITLE_LINES = 30
 _TITLE_CHARACTERS = 60
 _NUMBER_AT_START = re.compile(
@@ -59,6 +59,8 @@ def read_invoice(text: str) -> InvoiceFacts:
     sums = read_sums(layout)
     currency = read_currency(layout)
     vendor, buyer = read_parties(layout)
+    lines = read_lines(layout, is_sum=lambda line: is_sum_line(layout, line))
+    further = read_further(layout, sums, lines)
     return InvoiceFacts(
         kind=_kind(layout, has_total=sums.total is not None),
         number=_value(_best(_numbers(layout))),
@@ -71,7 +73,8 @@ def read_invoice(text: str) -> InvoiceFacts:
         taxes=sums.taxes,
         vendor=vendor,
         buyer=buyer,
-        lines=read_lines(layout, is_sum=lambda line: is_sum_line(layout, line)),
+        lines=without_adjustments(lines, (*further.allowances, *further.charges)),
+        further=further,
         month_first=_month_first(text, currency),
     )
 
@@ -96,7 +99,7 @@ def _numbers(layout: Layout) -> Iterator[_Candidate]:
     for hit in _labels("NUMBER").hits(layout):
         if contains_word(hit.before + hit.phrase, words.OTHER_NUMBERS, beside=hit.phrase):
             continue
-        for text, far, cell in _beside(layout, hit):
+        for text, far, cell in beside(layout, hit):
             number = _number_at_start(text)
             if number is None or contains_word(text.lower(), ("www", "http")) or _BRACKETED.fullmatch(text):
                 continue
@@ -152,7 +155,7 @@ def _dates(layout: Layout, labels: Labels, others: tuple[str, ...]) -> Iterator[
         context = hit.before + hit.phrase if hit.at_start else hit.line_before(layout) + hit.phrase
         if others and contains_word(context, others):
             continue
-        for text, far, cell in _beside(layout, hit):
+        for text, far, cell in beside(layout, hit):
             printed = next(dates_in(text), None)
             if printed is None or in_period(text, printed):
                 continue
@@ -163,16 +166,6 @@ def _dates(layout: Layout, labels: Labels, others: tuple[str, ...]) -> Iterator[
             score = hit.weight - far + named + (1 if hit.at_start else 0) - _lateness(cell)
             yield _Candidate(printed.text, score, cell.line, start)
             break
-
-
-def _beside(layout: Layout, hit: Hit) -> Iterator[tuple[str, float, Cell]]:
-    """Yield the texts a label may announce, with a penalty that grows with the distance."""
-    if hit.after.strip(" .:#"):
-        yield hit.after, 0, hit.cell
-    for distance, cell in enumerate(layout.right_of(hit.cell)[:2]):
-        yield cell.text, 0.5 + distance, cell
-    for cell in layout.beneath(hit.cell, lines=_BENEATH):
-        yield cell.text, 1.5 + (cell.line - hit.cell.line), cell
 
 
 def _lateness(cell: Cell) -> float:

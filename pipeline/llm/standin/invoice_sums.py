@@ -89,9 +89,23 @@ def is_sum_line(layout: Layout, line: int) -> bool:
     """Tell whether a line holds one of the invoice's sums: from there on no more items are listed."""
     for name in ("TOTAL", "NET", "TAX"):
         for hit in _labels(name).hits_in(layout.lines[line]):
-            if hit.at_start and _amounts_right(layout, hit):
+            if hit.at_start and amounts_right(layout, hit):
                 return True
     return False
+
+
+def amounts_right(layout: Layout, hit: Hit) -> list[PrintedAmount]:
+    """Return the amounts after a label, up to the next words."""
+    found = list(amounts_in(hit.after))
+    if not found and re.search(r"[a-z]{12}", hit.after.lower()):
+        return found
+    for cell in layout.right_of(hit.cell):
+        amounts = list(amounts_in(cell.text))
+        letters = re.sub(r"[^a-z]", "", cell.folded)
+        if not amounts and len(letters) > 3 and letters not in _BETWEEN_AMOUNTS:
+            break
+        found.extend(amounts)
+    return found
 
 
 @cache
@@ -147,7 +161,7 @@ def _labelled_row(layout: Layout, hits: Sequence[Hit]) -> _TaxRow | None:
         around = hit.before if hit.weight == 10 else f"{hit.before}{hit.phrase}{_until_amount(hit.after)}"
         if contains_word(around, words.OTHER_TAXES, beside=hit.phrase):
             continue
-        amounts = [amount for amount in _amounts_right(layout, hit) if amount.has_cents]
+        amounts = [amount for amount in amounts_right(layout, hit) if amount.has_cents]
         line = layout.lines[hit.cell.line]
         rate = _only_rate(" ".join(cell.text for cell in line if cell.start >= hit.cell.start))
         if rate is None or not amounts:
@@ -189,7 +203,7 @@ def _sums(layout: Layout, labels: Labels, others: tuple[str, ...], *, last: bool
         around = hit.before if hit.weight == 10 else f"{hit.before}{hit.phrase}{_until_amount(hit.after)}"
         if contains_word(around, others, beside=hit.phrase):
             continue
-        amounts = _amounts_right(layout, hit)
+        amounts = amounts_right(layout, hit)
         far = 0.0
         if not amounts:
             beneath = layout.beneath(hit.cell, lines=2)
@@ -203,7 +217,7 @@ def _sums(layout: Layout, labels: Labels, others: tuple[str, ...], *, last: bool
 def _sum_rows(layout: Layout) -> Iterator[tuple[_Sum, _Sum]]:
     """Yield net and tax of the rows of sums that print net, tax and total side by side."""
     for hit in _labels("TOTAL").hits(layout):
-        amounts = _amounts_right(layout, hit)
+        amounts = amounts_right(layout, hit)
         for net, tax, total in zip(amounts, amounts[1:], amounts[2:], strict=False):
             if net.value + tax.value == total.value and tax.value:
                 yield _Sum(net, hit.weight, hit.cell.line), _Sum(tax, hit.weight, hit.cell.line)
@@ -212,20 +226,6 @@ def _sum_rows(layout: Layout) -> Iterator[tuple[_Sum, _Sum]]:
 def _until_amount(text: str) -> str:
     first = next(amounts_in(text), None)
     return text[: first.start].lower() if first else text.lower()
-
-
-def _amounts_right(layout: Layout, hit: Hit) -> list[PrintedAmount]:
-    """Return the amounts after a label, up to the next words."""
-    found = list(amounts_in(hit.after))
-    if not found and re.search(r"[a-z]{12}", hit.after.lower()):
-        return found
-    for cell in layout.right_of(hit.cell):
-        amounts = list(amounts_in(cell.text))
-        letters = re.sub(r"[^a-z]", "", cell.folded)
-        if not amounts and len(letters) > 3 and letters not in _BETWEEN_AMOUNTS:
-            break
-        found.extend(amounts)
-    return found
 
 
 def _surest(sums: Sequence[_Sum]) -> PrintedAmount | None:

@@ -11,6 +11,7 @@ from pipeline.llm.standin.layout import Cell, Layout
 
 # A value stands near its label; long cells are prose.
 _CONTEXT = 200
+_BENEATH = 3
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,16 @@ class Labels:
             for match in self._pattern.finditer(cell.folded):
                 phrase = re.sub(r"\s+", " ", match.group())
                 yield Hit(cell, match.start(), match.end(), self._weights[phrase])
+
+
+def beside(layout: Layout, hit: Hit) -> Iterator[tuple[str, float, Cell]]:
+    """Yield the texts a label may announce, with a penalty that grows with the distance."""
+    if hit.after.strip(" .:#"):
+        yield hit.after, 0, hit.cell
+    for distance, cell in enumerate(layout.right_of(hit.cell)[:2]):
+        yield cell.text, 0.5 + distance, cell
+    for cell in layout.beneath(hit.cell, lines=_BENEATH):
+        yield cell.text, 1.5 + (cell.line - hit.cell.line), cell
 
 
 def contains_word(text: str, phrases: tuple[str, ...], *, beside: str = "") -> bool:

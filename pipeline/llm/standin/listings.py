@@ -14,7 +14,7 @@ def openai_models(settings: StandInSettings) -> JsonObject:
 
 def v0_models(settings: StandInSettings, *, loaded: bool) -> JsonObject:
     """Return what `/api/v0/models` says: also the state, and the context of what is loaded."""
-    context = {"loaded_context_length": settings.context_tokens} if loaded else {}
+    context = {"loaded_context_length": settings.context_tokens} if loaded and settings.tells_context else {}
     models = [
         {
             "id": name,
@@ -24,7 +24,7 @@ def v0_models(settings: StandInSettings, *, loaded: bool) -> JsonObject:
             "arch": "rules",
             "compatibility_type": "gguf",
             "state": "loaded" if loaded else "not-loaded",
-            "max_context_length": settings.context_tokens,
+            "max_context_length": settings.max_context_tokens or settings.context_tokens,
             "capabilities": ["tool_use"],
             **context,
         }
@@ -35,7 +35,8 @@ def v0_models(settings: StandInSettings, *, loaded: bool) -> JsonObject:
 
 def v1_models(settings: StandInSettings, *, loaded: bool) -> JsonObject:
     """Return what `/api/v1/models` says: also the loaded instances with context and slots."""
-    config = {"context_length": settings.context_tokens, "parallel": settings.slots}
+    context = {"context_length": settings.context_tokens} if settings.tells_context else {}
+    config = {**context, "parallel": settings.slots}
     models = [
         {
             "type": "llm",
@@ -43,7 +44,7 @@ def v1_models(settings: StandInSettings, *, loaded: bool) -> JsonObject:
             "key": name,
             "display_name": name,
             "loaded_instances": [{"id": name, "config": config}] if loaded else [],
-            "max_context_length": settings.context_tokens,
+            "max_context_length": settings.max_context_tokens or settings.context_tokens,
             "format": "gguf",
             "capabilities": {"vision": settings.vision, "trained_for_tool_use": True},
         }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
 from pipeline.llm.protocol import JsonObject
 from pipeline.llm.standin.checks import resolve
-from pipeline.llm.standin.invoice_facts import InvoiceFacts, LineFacts, PartyFacts, TaxFacts
+from pipeline.llm.standin.invoice_facts import FurtherFacts, InvoiceFacts, LineFacts, PartyFacts, TaxFacts
 from pipeline.llm.standin.printed_values import amount_value
 
 _DEEPEST = 12
@@ -34,9 +35,12 @@ _ALIASES: Mapping[str, str] = {
 _MISSING = object()
 
 
-def fill_schema(schema: JsonObject, facts: InvoiceFacts) -> Any:
-    """Return a value that fits the schema, with what is known about the invoice in it."""
-    return _Filler(schema).fill(schema, _tree(facts), 0)
+def fill_schema(schema: JsonObject, facts: InvoiceFacts, own_fields: Mapping[str, str] | None = None) -> Any:
+    """Return a value that fits the schema, with what is known about the invoice in it.
+
+    `own_fields` is what was found for fields that the asking side invented.
+    """
+    return _Filler(schema).fill(schema, {**_tree(facts), "own_fields": own_fields or {}}, 0)
 
 
 def fill_arguments(parameters: JsonObject, message: str) -> JsonObject:
@@ -97,7 +101,10 @@ class _Filler:
 
     def _object(self, schema: JsonObject, known: Any, depth: int) -> JsonObject:
         properties: Mapping[str, JsonObject] = schema.get("properties") or {}
-        return {name: self.fill(each, _known(known, name, each), depth + 1) for name, each in properties.items()}
+        required = schema.get("required", properties)
+        filled = {name: self.fill(each, _known(known, name, each), depth + 1) for name, each in properties.items()}
+        # What may be left out and is not known is left out.
+        return {name: value for name, value in filled.items() if name in required or value not in (None, [])}
 
     def _array(self, schema: JsonObject, known: Any, depth: int) -> list[Any]:
         items = schema.get("items") or {}
@@ -157,9 +164,22 @@ def _tree(facts: InvoiceFacts) -> Mapping[str, Any]:
         "net_amount": facts.net,
         "tax_amount": facts.tax,
         "taxes": tuple(_tax(tax) for tax in facts.taxes),
-        "vendor": _party(facts.vendor),
+        "vendor": {**_party(facts.vendor), "bic": facts.further.bic},
         "buyer": _party(facts.buyer),
         "line_items": tuple(_line(line) for line in facts.lines),
+        **_further(facts.further),
+    }
+
+
+def _further(further: FurtherFacts) -> Mapping[str, Any]:
+    return {
+        "delivery_date": further.delivery_date,
+        "order_reference": further.order_reference,
+        "buyer_reference": further.buyer_reference,
+        "allowances": tuple(asdict(one) for one in further.allowances),
+        "charges": tuple(asdict(one) for one in further.charges),
+        "prepaid_amount": further.prepaid,
+        "payable_amount": further.payable,
     }
 
 

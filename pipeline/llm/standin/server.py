@@ -259,7 +259,10 @@ class StandInServer:
             body = json.loads(raw)
         except ValueError:
             return wire.text_error("Failed to parse request body as JSON")
-        limits = Limits(vision=self.settings.vision, strict_roles=self.settings.strict_roles)
+        settings = self.settings
+        limits = Limits(
+            vision=settings.vision, strict_roles=settings.strict_roles, tool_template=settings.tool_template
+        )
         checked = read_request(body, limits)
         if isinstance(checked, wire.ErrorReply):
             return checked
@@ -277,16 +280,24 @@ class StandInServer:
             honest = await anyio.to_thread.run_sync(self._answering, request)
         else:
             honest = self._answering(request)
+        if not self.settings.several_calls:
+            honest = replace(honest, calls=honest.calls[:1])
         kind = kind_of(request, honest)
         if not self.settings.tool_use:
             honest = reshape(Fault.TEXT_INSTEAD_OF_CALL, honest) if honest.calls else honest
-        fault = self.faults.next(kind, rendered)
+        fault = self.faults.next(kind, rendered) or self._odd_overflow(request)
         self.stats.by_kind[kind.value] += 1
         if fault is not None:
             self.stats.faults[fault.value] += 1
         named = request.model if request.model in self.settings.models else self.settings.models[0]
         honest = replace(honest, model=named)
         return _Exchange(number, request, kind, honest, fault, request.prompt_tokens(), started)
+
+    def _odd_overflow(self, request: wire.ChatRequest) -> Fault | None:
+        """Return the fault of a prompt that is too long where the host answers it instead of refusing it."""
+        if self.settings.overflow not in (Fault.OVERFLOW_SILENT, Fault.OVERFLOW_GARBAGE):
+            return None
+        return self.settings.overflow if request.prompt_tokens() >= self.settings.context_tokens else None
 
     async def _replied(self, http: web.Request, exchange: _Exchange) -> web.StreamResponse:
         if exchange.fault is Fault.HANG:
@@ -310,14 +321,12 @@ class StandInServer:
         if exchange.fault is not None:
             return error_reply(exchange.fault, sizes)
         if exchange.prompt_tokens >= self.settings.context_tokens:
-            return error_reply(
-                Fault.OVERFLOW_NOT_FIT if exchange.request.stream else Fault.OVERFLOW_TOKENS_TO_KEEP, sizes
-            )
+            return error_reply(Fault.OVERFLOW_NOT_FIT if exchange.request.stream else self.settings.overflow, sizes)
         return None
 
     async def _worked(self, exchange: _Exchange) -> wire.Answer | wire.ErrorReply:
         """Hold a slot for as long as the answer takes."""
-        room = self.settings.context_tokens - exchange.prompt_tokens
+        room = max(self.settings.context_tokens - exchange.prompt_tokens, 1)
         limit = min(exchange.request.max_tokens or room, room)
         spoiled = reshape(exchange.fault, exchange.answer) if exchange.fault else exchange.answer
         finished, completion_tokens = wire.cut(spoiled, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from pipeline.llm.standin.faults import FaultRule
+from pipeline.llm.standin.faults import Fault, FaultRule
 
 
 class StandInSettings(BaseModel, frozen=True, extra="forbid"):
@@ -17,6 +17,16 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
         description="model ids; one alone answers to any name, as LM Studio does",
     )
     context_tokens: int = Field(default=32_768, ge=256, description="context of the loaded model, in tokens")
+    max_context_tokens: int | None = Field(
+        default=None, ge=256, description="context the model could be loaded with, in tokens; none: no more than it is"
+    )
+    tells_context: bool = Field(
+        default=True, description="whether the lists of models say with what context a model is loaded"
+    )
+    overflow: Fault = Field(
+        default=Fault.OVERFLOW_TOKENS_TO_KEEP,
+        description="how a prompt is refused that is too long; streamed calls are refused in their own way",
+    )
     slots: int = Field(default=4, ge=1, description="requests worked at a time; others wait inside")
     shared_context: bool = Field(
         default=False, description="let the requests at work share one context: when it overflows all of them fail"
@@ -40,6 +50,13 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
     loaded: bool = Field(default=True, description="whether the model is loaded at the start")
     vision: bool = Field(default=False, description="whether the model takes images")
     tool_use: bool = Field(default=True, description="whether the model calls tools; false: it writes text instead")
+    tool_template: bool = Field(
+        default=True, description="whether the chat template knows tools; false: requests with them are refused"
+    )
+    several_calls: bool = Field(
+        default=True,
+        description="whether a reply may hold several tool calls; false: one at a time, as with some models",
+    )
     strict_roles: bool = Field(
         default=False, description="refuse two user messages in a row, as some chat templates do"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.llm.standin.invoice_facts import InvoiceFacts, Kind, LineFacts, PartyFacts, TaxFacts
+from pipeline.llm.standin.invoice_facts import FurtherFacts, InvoiceFacts, Kind, LineFacts, PartyFacts, TaxFacts
 
 _TOKEN = re.compile(
     r"<!--.*?-->|<[?!][^>]*>|<(?P<close>/)?(?:[\w.-]+:)?(?P<name>[\w.-]+)[^<>]*?(?P<empty>/)?>|[^<]+", re.S
@@ -32,6 +32,19 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "total": ("LegalMonetaryTotal/TaxInclusiveAmount", "GrandTotalAmount"),
     "net": ("LegalMonetaryTotal/TaxExclusiveAmount", "TaxBasisTotalAmount"),
     "tax": ("TaxTotal/TaxAmount", "TaxTotalAmount"),
+    "delivery_date": (
+        "Delivery/ActualDeliveryDate",
+        "ActualDeliverySupplyChainEvent/OccurrenceDateTime/DateTimeString",
+    ),
+    "order_reference": (
+        "OrderReference/ID",
+        "BuyerOrderReferencedDocument/IssuerAssignedID",
+        "BuyerOrderReferencedDocument/ID",
+    ),
+    "buyer_reference": ("BuyerReference",),
+    "prepaid": ("LegalMonetaryTotal/PrepaidAmount", "TotalPrepaidAmount"),
+    "payable": ("LegalMonetaryTotal/PayableAmount", "DuePayableAmount"),
+    "bic": ("FinancialInstitutionBranch/ID", "PayeeSpecifiedCreditorFinancialInstitution/BICID"),
     "vendor_name": (
         "AccountingSupplierParty…/RegistrationName",
         "AccountingSupplierParty…/PartyName/Name",
@@ -99,6 +112,14 @@ def read_xml_invoice(text: str) -> InvoiceFacts:
         taxes=tuple(TaxFacts(**_block(top, _TAX_FIELDS, "tax", each)) for each in _numbers(leaf.tax for leaf in top)),
         vendor=PartyFacts(found["vendor_name"], None, found["vendor_vat_id"], found["vendor_iban"]),
         buyer=PartyFacts(found["buyer_name"], None, found["buyer_vat_id"]),
+        further=FurtherFacts(
+            delivery_date=found["delivery_date"],
+            order_reference=found["order_reference"],
+            buyer_reference=found["buyer_reference"],
+            prepaid=found["prepaid"],
+            payable=found["payable"],
+            bic=found["bic"],
+        ),
         lines=tuple(
             LineFacts(**_block(leaves, _LINE_FIELDS, "line", each)) for each in _numbers(x.line for x in leaves)
         ),

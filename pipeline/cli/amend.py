@@ -1,0 +1,143 @@
+"""The command that puts values right: `correct`."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.markup import escape
+
+from pipeline.app import Folders, open_folders
+from pipeline.cli.tables import notes, print_json, print_results, screen
+from pipeline.config import Settings
+from pipeline.correcting import Corrector
+from pipeline.corrections import Correction
+from pipeline.document.model import Document
+from pipeline.document.reader import DocumentReader
+from pipeline.errors import ConfigError
+from pipeline.invoice.entered import NotReadable, read_entered
+from pipeline.invoice.index import DocumentIndex, index_of
+from pipeline.invoice.own_fields import OwnField, OwnType
+from pipeline.invoice.paths import Leaf, close_names, leaf_of, with_value
+from pipeline.job import DOCUMENT_STEP, State
+from pipeline.lock import holder, only_one
+from pipeline.outbox import JobFolder
+from pipeline.trace import utc_now
+
+_MAX_SHOWN = 12
+
+
+async def correct_job(settings: Settings, name: str, values: tuple[str, ...], *, accept: bool, as_json: bool) -> int:
+    """Correct one job; return 0 where it is done now, 1 where a person should still look."""
+    with open_folders(settings) as folders:
+        job = folders.outbox.find(name)
+        result = _correctable(job)
+        own = {field.path: field for field in folders.own_fields.get(result["agent"], ())}
+        correction = _correction(job, result, values, own=own, accept=accept)
+        async with DocumentReader(settings.reading, settings.scan) as reader:
+            corrector = Corrector(folders.outbox, folders.store, folders.disk, reader, own_fields=folders.own_fields)
+            daemon = holder(folders.outbox.root)
+            if daemon and daemon.get("doing") == "serve":
+                corrector.ask(job.name, correction)
+                pid = daemon.get("pid")
+                notes.print(f"the correction is left to the running daemon, process {pid}; see `pipeline show`")
+                return 0
+            with only_one(folders.outbox.root, doing="correct"):
+                corrector.ask(job.name, correction)
+                await corrector.make_all()
+        return _told(folders, job.name, correction, as_json=as_json)
+
+
+def _correctable(job: JobFolder) -> dict[str, Any]:
+    """Return the job's result, where that is an invoice's; raise ConfigError with what to do instead."""
+    if job.state is State.WORKING:
+        raise ConfigError(f"{job.name} is being worked on", hint="wait until it has ended: pipeline status")
+    result = job.result()
+    if job.state is State.FAILED or result is None:
+        hint = f"find out why with `pipeline show {job.name}`, then try it again: pipeline replay {job.name}"
+        raise ConfigError(f"{job.name} failed: there are no values to correct", hint=hint)
+    if result["invoice"] is None and result["agent"] != "invoice":
+        raise ConfigError(f"{job.name} is the answer of the agent {result['agent']}, no invoice", hint="replay it")
+    return result
+
+
+def _correction(
+    job: JobFolder, result: dict[str, Any], values: Iterable[str], *, own: Mapping[str, OwnField], accept: bool
+) -> Correction:
+    """Return what was asked for, read value by value.
+
+    Raises ConfigError for a field that invoices do not have, and for a value that such a field cannot hold.
+    """
+    index, read = _index(job), {}
+    data = {**(result["invoice"] or {}), "kind": result["kind"]}
+    for text in values:
+        path, separator, typed = text.partition("=")
+        path = path.strip()
+        if not separator:
+            raise ConfigError(
+                f"“{text}” names no value", hint=f"write {path}=VALUE; {path}= alone means nothing is known"
+            )
+        leaf = _leaf(path, own)
+        if leaf is None:
+            alike = [*(name for name in own if path.startswith("own_fields")), *close_names(path, data)]
+            raise ConfigError(f"there is no field {path}", hint=f"fields like it: {', '.join(alike)}")
+        currency = (result["invoice"] or {}).get("currency")
+        try:
+            read[path] = read_entered(path, typed, index, leaf=leaf, currency=currency)
+            data = with_value(data, path, read[path])
+        except NotReadable as error:
+            raise ConfigError(str(error), hint=error.hint) from error
+        except ValueError as error:
+            raise ConfigError(str(error), hint="entries count from 0; the next one adds an entry") from error
+    if not read and not accept:
+        raise ConfigError("nothing is to be corrected", hint="name FIELD=VALUE, or --accept what is left to look at")
+    at = utc_now()
+    key = f"{at.replace(':', '').replace('.', '')}-{secrets.token_hex(2)}"
+    return Correction(key, at, _person(), read, accept)
+
+
+def _leaf(path: str, own: Mapping[str, OwnField]) -> Leaf | None:
+    """Return what the field of that path holds; None where there is no such field."""
+    if not path.startswith("own_fields."):
+        return leaf_of(path)
+    return _LEAVES.get(own[path].type, Leaf.TEXT) if path in own else None
+
+
+_LEAVES = {
+    OwnType.AMOUNT: Leaf.AMOUNT,
+    OwnType.NUMBER: Leaf.AMOUNT,
+    OwnType.INTEGER: Leaf.AMOUNT,
+    OwnType.DATE: Leaf.DAY,
+}
+
+
+def _index(job: JobFolder) -> DocumentIndex | None:
+    """Return the document's words, for values that are written as it prints them; None where they are not on record."""
+    steps = job.record().steps
+    return index_of(Document.from_json(steps[DOCUMENT_STEP].output)) if DOCUMENT_STEP in steps else None
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a process without a name, as in some containers
+        return "somebody"
+
+
+def _told(folders: Folders, name: str, correction: Correction, *, as_json: bool) -> int:
+    job = folders.outbox.find(name)
+    result = job.result() or {}
+    left = [one for one in result["findings"] if one["severity"] == "error"]
+    if as_json:
+        print_json(result)
+    else:
+        print_results([result])
+        told = [one for one in result["findings"] if one["field"] in correction.values or one in left]
+        for one in told[:_MAX_SHOWN]:
+            screen.print(f"  {one['severity']}: {escape(one['field'])}: {escape(one['message'])}", highlight=False)
+        if left:
+            hint = f"correct more, or answer for what is left: pipeline correct {job.name} --accept"
+            screen.print(escape(f"  {hint}"), highlight=False, soft_wrap=True)
+    return 0 if job.state is State.DONE else 1

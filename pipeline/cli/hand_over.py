@@ -1,0 +1,35 @@
+"""The command that hands the invoices over to other programs: `export`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline.app import open_folders
+from pipeline.config import Settings
+from pipeline.errors import ConfigError
+from pipeline.export import Filter, Form, export_to, since_day, stream_text
+
+
+def export_invoices(
+    settings: Settings,
+    *,
+    form: str,
+    lines: bool = False,
+    since: str | None = None,
+    status: str = "all",
+    locale: str | None = None,
+    out: Path | None = None,
+) -> None:
+    """Write the invoice database to a file, or to standard output."""
+    wanted, kind = Filter(since_day(since), None if status == "all" else status), Form(form)
+    if kind is Form.XLSX and (lines or locale or out is None):
+        hint = "name it with --out; it has a sheet of lines, and each country's program writes numbers its way"
+        raise ConfigError("xlsx is written to a file, without --lines and --locale", hint=hint)
+    if kind is Form.JSON and locale:
+        raise ConfigError("--locale goes with csv", hint="JSON has one form for all countries")
+    with open_folders(settings) as folders:
+        if out is None:
+            stream_text(folders.store, sys.stdout, form=kind, wanted=wanted, lines=lines, locale=locale)
+        else:
+            export_to(out, folders.store, folders.disk, form=kind, wanted=wanted, lines=lines, locale=locale)

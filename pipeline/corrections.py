@@ -1,0 +1,144 @@
+"""What persons corrected in a job: one JSON line a correction beside the trace, appended and synced, never changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pipeline.disk import Disk
+from pipeline.errors import TraceDamaged
+from pipeline.invoice.by_person import PersonsValue
+from pipeline.invoice.model import dumps
+
+CORRECTIONS_NAME = "corrections.jsonl"
+# What of a result a session comes to by itself, and a replay over the record must come to again.
+_READ = ("status", "kind", "invoice", "answer")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Hold what a person asked for: new values by field path as plain JSON, and whether to accept what is left.
+
+    `key` tells it from every other one, so that a correction that was cut short is not made twice.
+    """
+
+    key: str
+    at: str
+    by: str
+    values: Mapping[str, Any]
+    accept: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; write it with `dumps`."""
+        return {"key": self.key, "at": self.at, "by": self.by, "values": dict(self.values), "accept": self.accept}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Correction:
+        """Rebuild a correction from `to_json`."""
+        return cls(**{name: data[name] for name in ("key", "at", "by", "values", "accept")})
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Name one finding that a person answers for."""
+
+    code: str
+    field: str
+    message: str
+    by: str
+    at: str
+
+    def fits(self, finding: Mapping[str, Any]) -> bool:
+        """Say whether it is this finding, word for word: another value is another finding."""
+        return (self.code, self.field, self.message) == tuple(finding[name] for name in ("code", "field", "message"))
+
+
+class CorrectionsFile:
+    """Read and extend the corrections of one job."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / CORRECTIONS_NAME
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return every whole line, oldest first; nothing where nobody corrected anything.
+
+        Raises TraceDamaged for a line, not the last one, that cannot be read.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        return [self._line(line, number) for number, line in enumerate(data.split(b"\n")[:-1], 1) if line]
+
+    def append(self, line: Mapping[str, Any], disk: Disk) -> None:
+        """Add a line and sync; a torn last line, left by a power cut, is cut off before."""
+        data = self.path.read_bytes() if self.path.exists() else b""
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            disk.cut(self.path, whole)
+        disk.append(self.path, dumps(line).encode(errors="backslashreplace") + b"\n")
+
+    def _line(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            one: dict[str, Any] = json.loads(line, parse_float=Decimal)
+            one["key"], one["changes"], one["read"]
+        except (ValueError, TypeError, KeyError) as error:
+            hint = "restore the file from a backup; without it the job counts as uncorrected"
+            raise TraceDamaged(f"{self.path}: line {number} is no correction", hint=hint) from error
+        return one
+
+
+def new_line(
+    correction: Correction,
+    *,
+    before: Mapping[str, Any],
+    read: Mapping[str, Any],
+    accepted: Sequence[Acceptance],
+    afterwards: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the line for a correction: who, when, from, to, and what the checks said afterwards.
+
+    `before` are the values by path that it replaces, `read` is the result without any correction.
+    """
+    changes = [{"field": path, "from": before.get(path), "to": value} for path, value in correction.values.items()]
+    return {
+        "at": correction.at,
+        "by": correction.by,
+        "key": correction.key,
+        "changes": changes,
+        "accept": correction.accept,
+        "accepted": [{"code": one.code, "field": one.field, "message": one.message} for one in accepted],
+        "status": afterwards["status"],
+        "findings": afterwards["findings"],
+        "read": as_read(read),
+    }
+
+
+def values_of(lines: Sequence[Mapping[str, Any]]) -> list[PersonsValue]:
+    """Return the last value that a person gave each field, beside what was there before the first correction."""
+    found: dict[str, PersonsValue] = {}
+    for line in lines:
+        for change in line["changes"]:
+            earlier = found.get(change["field"])
+            before = earlier.before if earlier else change["from"]
+            found[change["field"]] = PersonsValue(change["field"], change["to"], before, line["by"])
+    return list(found.values())
+
+
+def acceptances_of(lines: Sequence[Mapping[str, Any]]) -> list[Acceptance]:
+    """Return all findings that persons answered for."""
+    return [Acceptance(**one, by=line["by"], at=line["at"]) for line in lines for one in line["accepted"]]
+
+
+def uncorrected(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the job's last session came to by itself: of a job that nobody corrected, its result."""
+    return as_read(lines[-1]["read"] if lines else result)
+
+
+def as_read(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a result that a session comes to by itself."""
+    return {name: result[name] for name in _READ}

@@ -1,0 +1,93 @@
+"""Keep a value that no page prints where the other values prove it: a net amount, a tax, the total of a line.
+
+A model often works out what a document leaves out. Its word alone is not enough; arithmetic over values that do stand
+in the document is, and the result says what the value was derived from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pipeline.invoice.checks import info
+from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, LineItem
+from pipeline.invoice.numbers import candidates
+
+_CENT = Decimal("0.01")
+_ABSENT = "not_in_document"
+
+
+class Derived(NamedTuple):
+    """Hold an invoice with what could be derived, where it comes from, and the findings that are left."""
+
+    invoice: Invoice
+    evidence: dict[str, Evidence]
+    findings: tuple[Finding, ...]
+
+
+class _Value(NamedTuple):
+    path: str
+    amount: Decimal
+    sources: tuple[str, ...]
+
+
+def derive(
+    invoice: Invoice, extraction: Extraction, evidence: Mapping[str, Evidence], findings: Iterable[Finding]
+) -> Derived:
+    """Return the invoice with the values that were read, are not printed, and follow from others that are.
+
+    A value that was not read at all stays unknown, and the total of the invoice is never derived.
+    """
+    left = list(findings)
+    absent = {finding.field for finding in left if finding.code == _ABSENT}
+    found = [one for one in _candidates(invoice, extraction, absent) if all(path in evidence for path in one.sources)]
+    if not found:
+        return Derived(invoice, dict(evidence), tuple(left))
+    paths = {one.path for one in found}
+    kept = [finding for finding in left if not (finding.code == _ABSENT and finding.field in paths)]
+    places = {one.path: _place(one, evidence) for one in found}
+    return Derived(_with(invoice, found), {**evidence, **places}, (*kept, *map(_told, found)))
+
+
+def _candidates(invoice: Invoice, extraction: Extraction, absent: set[str]) -> Iterator[_Value]:
+    net, tax, total = invoice.net_amount, invoice.tax_amount, invoice.total_amount
+    if "net_amount" in absent and total is not None and tax is not None:
+        yield from _proved("net_amount", extraction.net_amount, total - tax, "total_amount", "tax_amount")
+    if "tax_amount" in absent and total is not None and net is not None:
+        yield from _proved("tax_amount", extraction.tax_amount, total - net, "total_amount", "net_amount")
+    for number, (line, read) in enumerate(zip(invoice.line_items, extraction.line_items, strict=True)):
+        path = f"line_items.{number}"
+        if f"{path}.total" in absent and line.quantity is not None and line.unit_price is not None:
+            product = (line.quantity * line.unit_price).quantize(_CENT)
+            yield from _proved(f"{path}.total", read.total, product, f"{path}.quantity", f"{path}.unit_price")
+
+
+def _proved(path: str, read: Decimal | str | None, amount: Decimal, *sources: str) -> Iterator[_Value]:
+    """Yield the amount if it is what was read."""
+    claims = (read,) if isinstance(read, Decimal) else candidates(read or "")
+    if any(claim == amount for claim in claims):
+        yield _Value(path, amount, sources)
+
+
+def _place(one: _Value, evidence: Mapping[str, Evidence]) -> Evidence:
+    """Show the first of the values it comes from."""
+    source = evidence[one.sources[0]]
+    return Evidence(page=source.page, quote=source.quote, box=source.box, derived_from=one.sources)
+
+
+def _told(one: _Value) -> Finding:
+    words = " and ".join(one.sources)
+    return info("derived", one.path, f"{one.amount} is not printed; it follows from {words}.")
+
+
+def _with(invoice: Invoice, found: Iterable[_Value]) -> Invoice:
+    changes: dict[str, Any] = {}
+    lines: list[LineItem] = list(invoice.line_items)
+    for one in found:
+        if one.path.startswith("line_items."):
+            number = int(one.path.split(".")[1])
+            lines[number] = lines[number].model_copy(update={"total": one.amount})
+        else:
+            changes[one.path] = one.amount
+    return invoice.model_copy(update={**changes, "line_items": tuple(lines)})

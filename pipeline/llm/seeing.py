@@ -1,0 +1,49 @@
+"""Pictures in messages: named by what they show until the moment they are sent.
+
+A picture is megabytes of text. What a session holds, records and compares is its name, from which it can be drawn
+again; only what goes to the model server carries the picture itself.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest
+
+Draw = Callable[[str], Awaitable[bytes]]
+
+
+def picture_part(name: str) -> JsonObject:
+    """Return the part of a message that stands for a picture."""
+    return {"type": "image_url", "image_url": {"url": f"{_SCHEME}{name}"}}
+
+
+class SeeingModel:
+    """Put the pictures that requests name into them; `draw` returns the PNG file of a name."""
+
+    def __init__(self, model: Model, draw: Draw) -> None:
+        self._model = model
+        self._draw = draw
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Return the reply to the request with its pictures."""
+        messages = [await self._with_pictures(message) for message in request.messages]
+        return await self._model.complete(replace(request, messages=tuple(messages)))
+
+    async def _with_pictures(self, message: JsonObject) -> JsonObject:
+        content = message.get("content")
+        if not isinstance(content, list):
+            return message
+        return {**message, "content": [await self._drawn(part) for part in content]}
+
+    async def _drawn(self, part: JsonObject) -> JsonObject:
+        url = (part.get("image_url") or {}).get("url", "")
+        if not url.startswith(_SCHEME):
+            return part
+        png = base64.b64encode(await self._draw(url.removeprefix(_SCHEME))).decode()
+        return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{png}"}}
+
+
+_SCHEME = "picture:"
