@@ -69,3 +69,18 @@ def test_what_arithmetic_does_not_prove_is_not_kept() -> None:
     total = told(total_amount="264.00", tax_amount="24.00", net_amount="240.00")
     assert total.invoice
     assert total.invoice.total_amount is None
+
+
+def test_a_unit_price_has_to_be_printed_or_to_fit_its_line() -> None:
+    """Total and quantity prove a price that is not printed; one that does not fit was misread and is an error."""
+    page = PAGE.replace("Lamp        3     40.00", "Lamp        3     120.00")
+    document = Document("x", "0" * 64, 1, "text/plain", (Page(1, page),))
+    line = {"description": "Lamp", "quantity": "3", "unit_price": "40.00", "total": "120.00"}
+    right = verify({**RAW, "line_items": [line]}, document)
+    assert right.invoice
+    assert right.invoice.line_items[0].unit_price == Decimal("40.00")
+    assert right.evidence["line_items.0.unit_price"].derived_from == ("line_items.0.total", "line_items.0.quantity")
+    wrong = verify({**RAW, "line_items": [{**line, "unit_price": "4.00"}]}, document)
+    assert wrong.invoice
+    assert wrong.invoice.line_items[0].unit_price is None
+    assert any(one.field == "line_items.0.unit_price" and one.severity is Severity.ERROR for one in wrong.findings)

@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import jsonschema
+from click.testing import CliRunner
 from test_pipeline import SCHEMA, finished, results, serving, until
 
+from pipeline.cli import main
 from pipeline.config import Settings
 from pipeline.invoice.model import loads
 from pipeline.replay import replay_recorded
@@ -65,6 +67,16 @@ async def test_split_jobs_replay_and_the_file_dropped_again_changes_nothing(sett
             job = app.folders.outbox.find(result["job"])
             recorded = await replay_recorded(job, app.worker)
             assert recorded.same, recorded
+
+
+async def test_show_names_parts_and_parent(settings: Settings) -> None:
+    """The file's story lists its jobs with their pages, and each job's story names the file's."""
+    whole, one, _ = await dropped(settings, jobs=3)
+    folders = ["--inbox", str(settings.folders.inbox), "--outbox", str(settings.folders.outbox)]
+    of_whole, of_one = (CliRunner().invoke(main, ["show", job["job"], *folders]).output for job in (whole, one))
+    assert f"pages 1, 2: {one['job']}" in of_whole
+    assert f"split by {whole['job']}" in of_one
+    assert "pages 1, 2 of it" in of_one
 
 
 def result_text(settings: Settings, result: dict[str, Any]) -> str:

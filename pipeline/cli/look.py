@@ -22,6 +22,10 @@ _PACE_JOBS = 100
 _MAX_IGNORED_SHOWN = 10
 
 
+# A long scan would fill the screen.
+_MOST_PAGES = 6
+
+
 async def show_status(settings: Settings, *, as_json: bool) -> int:
     """Print the status; return the exit code."""
     with open_folders(settings) as folders:
@@ -153,6 +157,12 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
         screen.print(f"  {escape(what_to_look_at(result))}\n  {escape(result['error']['hint'])}", style="red")
     if result["answer"]:
         screen.print(escape(result["answer"]))
+    if result.get("part_of"):
+        screen.print(
+            f"  one of several invoices in a file, split by {escape(result['part_of']['job'])}", highlight=False
+        )
+    for part in result.get("parts", ()):
+        screen.print(f"  pages {', '.join(map(str, part['pages']))}: {escape(part['job'])}", highlight=False)
     usage = result["usage"]
     screen.print(
         f"  {usage['attempts']} attempts, {usage['model_calls']} model calls, {usage['prompt_tokens']} + "
@@ -163,7 +173,8 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
 def _story_line(one: Event) -> str:
     match one["event"]:
         case "job.claimed":
-            return f"claimed {one['name']} ({one['size']} bytes) for the agent {one['agent']}"
+            pages = f", pages {', '.join(map(str, one['pages']))} of it" if one.get("pages") else ""
+            return f"claimed {one['name']} ({one['size']} bytes){pages} for the agent {one['agent']}"
         case "job.reopened":
             return f"opened again: {one['reason']}"
         case "attempt.started":
@@ -196,9 +207,19 @@ def _step_line(name: str, one: Event) -> str:
         return f"{name} {seconds}, kept out of the trace"
     if name == STEP_EVENTS["document"]:
         characters = sum(len(page["text"]) for page in output["pages"])
-        return f"read {len(output['pages'])} page(s), {characters} characters {seconds}"
+        return f"read {len(output['pages'])} page(s), {characters} characters {seconds}{_otherwise_read(output)}"
     tool = one["request"].get("tool", "")
     return f"tool {tool} {seconds}: {compact(output.get('error') or output.get('result') or '')}"
+
+
+def _otherwise_read(output: dict[str, Any]) -> str:
+    """Name the pages that the first reader could not read as they are: by whom they were read, and why."""
+    told = [
+        f"page {page['number']} {reason}, by {page.get('reader') or 'nobody'}"
+        for page in output["pages"]
+        if (reason := page.get("reason"))
+    ]
+    return f"; {'; '.join(told[:_MOST_PAGES])}" if told else ""
 
 
 def _said(output: dict[str, Any]) -> str:

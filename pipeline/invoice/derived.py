@@ -6,11 +6,12 @@ in the document is, and the result says what the value was derived from.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from pipeline.invoice.checks import info
+from pipeline.invoice.checks import error, info, is_product
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, LineItem
 from pipeline.invoice.numbers import candidates
 
@@ -42,10 +43,8 @@ def derive(
     left = list(findings)
     absent = {finding.field for finding in left if finding.code == _ABSENT}
     found = [one for one in _candidates(invoice, extraction, absent) if all(path in evidence for path in one.sources)]
-    if not found:
-        return Derived(invoice, dict(evidence), tuple(left))
     paths = {one.path for one in found}
-    kept = [finding for finding in left if not (finding.code == _ABSENT and finding.field in paths)]
+    kept = [_graver(one, invoice) for one in left if not (one.code == _ABSENT and one.field in paths)]
     places = {one.path: _place(one, evidence) for one in found}
     return Derived(_with(invoice, found), {**evidence, **places}, (*kept, *map(_told, found)))
 
@@ -61,13 +60,29 @@ def _candidates(invoice: Invoice, extraction: Extraction, absent: set[str]) -> I
         if f"{path}.total" in absent and line.quantity is not None and line.unit_price is not None:
             product = (line.quantity * line.unit_price).quantize(_CENT)
             yield from _proved(f"{path}.total", read.total, product, f"{path}.quantity", f"{path}.unit_price")
+        if f"{path}.unit_price" in absent and line.quantity and line.total is not None:
+            fitting = (one for one in _claims(read.unit_price) if is_product(line.quantity, one, line.total))
+            for price in itertools.islice(fitting, 1):
+                yield _Value(f"{path}.unit_price", price, (f"{path}.total", f"{path}.quantity"))
 
 
 def _proved(path: str, read: Decimal | str | None, amount: Decimal, *sources: str) -> Iterator[_Value]:
     """Yield the amount if it is what was read."""
-    claims = (read,) if isinstance(read, Decimal) else candidates(read or "")
-    if any(claim == amount for claim in claims):
+    if amount in _claims(read):
         yield _Value(path, amount, sources)
+
+
+def _claims(read: Decimal | str | None) -> tuple[Decimal, ...]:
+    return (read,) if isinstance(read, Decimal) else candidates(read or "")
+
+
+def _graver(finding: Finding, invoice: Invoice) -> Finding:
+    """Make an error of a price that is neither printed nor fits its line: something was misread there."""
+    group, _, name = finding.field.partition(".")
+    if finding.code != _ABSENT or group != "line_items" or not name.endswith(".unit_price"):
+        return finding
+    line = invoice.line_items[int(name.partition(".")[0])]
+    return error(_ABSENT, finding.field, finding.message) if line.quantity and line.total else finding
 
 
 def _place(one: _Value, evidence: Mapping[str, Evidence]) -> Evidence:
@@ -86,8 +101,8 @@ def _with(invoice: Invoice, found: Iterable[_Value]) -> Invoice:
     lines: list[LineItem] = list(invoice.line_items)
     for one in found:
         if one.path.startswith("line_items."):
-            number = int(one.path.split(".")[1])
-            lines[number] = lines[number].model_copy(update={"total": one.amount})
+            _, number, name = one.path.split(".")
+            lines[int(number)] = lines[int(number)].model_copy(update={name: one.amount})
         else:
             changes[one.path] = one.amount
     return invoice.model_copy(update={**changes, "line_items": tuple(lines)})
