@@ -218,7 +218,9 @@ def _corrected(job: JobFolder, agent: str | None) -> Case | None:
 async def _work_off(settings: Settings, cases: Sequence[Case], observer: Observer | None) -> list[Result | None]:
     with tempfile.TemporaryDirectory(prefix="pipeline-bench-") as place:
         folders = {"inbox": Path(place) / "inbox", "outbox": Path(place) / "outbox"}
-        own = settings.model_copy(update={"folders": settings.folders.model_copy(update=folders)})
+        # On this machine alone: a cluster's store and queue hold the real jobs.
+        daemon = settings.daemon.model_copy(update={"engine": "files"})
+        own = settings.model_copy(update={"folders": settings.folders.model_copy(update=folders), "daemon": daemon})
         async with open_app(own, doing="bench", one_shot=True, observer=observer) as app:
             await app.service.run([(case.truth.path, case.agent) for case in cases])
             _raise_if_lost(app)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -26,9 +28,11 @@ from pipeline.disk import Disk
 from pipeline.errors import ConfigError, StorageFault
 from pipeline.index import JobIndex
 from pipeline.invoice.store import InvoiceStore
-from pipeline.job import State
-from pipeline.outbox import Outbox
+from pipeline.job import Claim, State
+from pipeline.languages import KnownLanguages, Language
+from pipeline.outbox import JobFolder, Outbox
 from pipeline.postgres import ClusterSettings, open_postgres, require_postgres
+from pipeline.result import Outcome
 
 pytestmark = pytest.mark.slow
 STORE_BEHAVIOURS = [
@@ -312,3 +316,46 @@ def _mark_running(engine: Engine, name: str, executor: str) -> None:
     statement = "UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = :by WHERE workflow_uuid = :name"
     with engine.begin() as connection:
         connection.execute(text(statement), {"by": executor, "name": name})
+
+
+async def test_what_persons_corrected_stays_when_a_job_comes_back(outbox: Outbox, prepared: ClusterSettings) -> None:
+    """Their values go over what the session came to elsewhere, its state at hand; the trace ends as the job does."""
+    body = CorrectedAtHub()
+    job = claim(outbox, "a.txt")
+    for _ in range(2):
+        with anyio.fail_after(60):
+            async with serve_cluster(outbox, body, prepared) as engine:
+                await submit(engine, job)
+                await engine.drained()
+        (job,) = outbox.jobs(State.REVIEW)
+        assert outbox.trace(job).events()[-1]["status"] == (job.result() or {})["status"] == "review"
+        assert body.heard[-1].startswith("second")
+        job = outbox.reopen(job, reason="test", fresh=False)
+    assert len(body.heard) == 2
+
+
+class CorrectedAtHub(Body):
+    """Let a person's word send every job to review."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    async def corrected(
+        self,
+        job: JobFolder,  # noqa: ARG002 - the seam's names
+        claim: Claim,  # noqa: ARG002
+        outcome: Outcome,
+        *,
+        state: Mapping[str, Any],
+    ) -> Outcome:
+        self.heard.append(state["heard"])
+        return replace(outcome, status=State.REVIEW)
+
+
+def test_languages_are_known_to_all_workers(database: Engine) -> None:
+    """What one has learned of a model, another begins with; a later lesson takes its place."""
+    KnownLanguages(database).learn("http://gpu-1", "small", Language.JSON, learned_from="a session")
+    assert KnownLanguages(database).of("http://gpu-1", "small") is Language.JSON
+    KnownLanguages(database).learn("http://gpu-1", "small", Language.TOOLS, learned_from="doctor")
+    assert KnownLanguages(database).of("http://gpu-1", "small") is Language.TOOLS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from pipeline.agents import load_agents
 from pipeline.cluster.task import Task, flow_of, job_of, outcome_from_text, outcome_to_text
 from pipeline.config import shipped_config
 from pipeline.errors import ConfigError, StorageFault
+from pipeline.invoice.own_fields import OwnField
 from pipeline.job import State
 from pipeline.postgres import ClusterSettings, database_url, faults_of_storage, open_postgres
 from pipeline.result import Outcome
@@ -69,10 +71,14 @@ def test_an_outcome_travels_with_its_exact_amounts() -> None:
 
 
 def test_a_task_travels_whole() -> None:
-    """Agent, limits and prompts of the hub are those of every worker."""
-    agent = load_agents(shipped_config())["invoice"]
+    """Agent, fields of one's own, limits, prompts and pictures of the hub are those of every worker."""
+    own = (OwnField(name="order", description="the order number", pattern="[0-9]{4}"),)
+    agent = load_agents(shipped_config())["invoice"].model_copy(update={"fields": own})
     task = Task((event("job.claimed", name="a"),), agent, RetrySettings(attempts=5), include_text=False)
-    assert Task.from_json(task.to_json()) == task
+    task = replace(task, pictures={1: b"\x89PNG"})
+    assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
+    earlier = {name: value for name, value in task.to_json().items() if name != "pictures"}
+    assert Task.from_json(earlier).pictures == {}
 
 
 def test_each_round_of_a_job_is_a_workflow_of_its_own() -> None:
