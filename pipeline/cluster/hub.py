@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import anyio
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 
 _PURGE_SECONDS = 3600.0
 _CLUSTER = "cluster"
+# Pictures of a job may be tens of megabytes, several times over until they are sent.
+_PACKED_AT_ONCE = 2
 
 
 class HubBody(Body, Protocol):
@@ -90,6 +93,7 @@ class HubEngine(FileEngine):
         self._no_worker_seconds = no_worker_seconds
         self._away: dict[str, anyio.Event] = {}
         self._restoring: set[str] = set()
+        self._packing = anyio.Semaphore(_PACKED_AT_ONCE)
 
     async def serve(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Own the jobs' tasks, and look for ended workflows, until `stop` was called and the running ones are left."""
@@ -111,14 +115,13 @@ class HubEngine(FileEngine):
         """Hand the job over and wait until it is back; return None when it is finished."""
         events = await anyio.to_thread.run_sync(self._outbox.trace(job).events)
         events = [one for one in events if one["event"] != "trace.opened"]
-        task = await self._task(job, claim, record, events)
-        if not isinstance(task, Task):
-            journal = open_journal(record, self._into(job), attempt=record.attempts + 1)
-            return await self._after(job, claim, journal, task)
         flow = flow_of(job.name, events)
         arrived = self._away[flow] = anyio.Event()
         try:
-            await anyio.to_thread.run_sync(lambda: self._cluster.submit(flow, _plain(task)))
+            failed = await self._send(flow, job, claim, record, events)
+            if failed is not None:
+                journal = open_journal(record, self._into(job), attempt=record.attempts + 1)
+                return await self._after(job, claim, journal, failed)
             log.info("job.submitted", job=job.name)
             await self._arrival(arrived)
             if not arrived.is_set():
@@ -128,8 +131,10 @@ class HubEngine(FileEngine):
             self._away.pop(flow, None)
         return None
 
-    async def _task(self, job: JobFolder, claim: Claim, record: JobRecord, events: list[Event]) -> Task | Ended | Again:
-        """Return what travels; the document is read if it was not yet, into the trace too. Only a failure counts."""
+    async def _send(
+        self, flow: str, job: JobFolder, claim: Claim, record: JobRecord, events: list[Event]
+    ) -> Ended | Again | None:
+        """Submit the job, its document read, if it was not yet, into the trace too. Only a failure is an attempt."""
 
         async def keep(new: Sequence[Event]) -> None:
             await self._into(job)([one if self._include_text else without_text(one) for one in new])
@@ -140,15 +145,26 @@ class HubEngine(FileEngine):
         journal = open_journal(record, keep, attempt=record.attempts + 1, as_kept=storable)
         try:
             document = await self._document(job, claim, record, journal)
-            pictures = await self._body_here.pictures(job, document)
+            # An agent that is not known here any more fails there, with the message that says so.
+            agent = self._agents.get(claim.agent) or next(iter(self._agents.values()))
+            task = Task(tuple(events), agent, self._retry, include_text=self._include_text)
+            await self._submit(flow, task, job, document)
         except StorageFault:
             raise
         except Exception as error:  # noqa: BLE001 - the border at which this job fails and the others go on
             await journal.write(event("attempt.started", attempt=journal.attempt, recorded_steps=len(record.steps)))
             return await self._attempts.failed(job, journal, error, charged=record.charged + 1)
-        # An agent that is not known here any more fails there, with the message that says so.
-        agent = self._agents.get(claim.agent) or next(iter(self._agents.values()))
-        return Task(tuple(events), agent, self._retry, include_text=self._include_text, pictures=pictures)
+        return None
+
+    async def _submit(self, flow: str, task: Task, job: JobFolder, document: Document) -> None:
+        """Put the task into the database, with pictures where it has any and was not put there before."""
+        shown = any(page.picture for page in document.pages)
+        if not shown or await anyio.to_thread.run_sync(lambda: self._cluster.find(flow)) is not None:
+            await anyio.to_thread.run_sync(lambda: self._cluster.submit(flow, _plain(task)))
+            return
+        async with self._packing:
+            whole = replace(task, pictures=await self._body_here.pictures(job, document))
+            await anyio.to_thread.run_sync(lambda: self._cluster.submit(flow, _plain(whole)))
 
     async def _document(self, job: JobFolder, claim: Claim, record: JobRecord, journal: Journal) -> Document:
         if DOCUMENT_STEP in record.steps:
