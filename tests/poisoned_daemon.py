@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pipeline.app
-from pipeline.agents import AgentSettings
 from pipeline.cli.main import main
-from pipeline.document.reader import DocumentReader
-from pipeline.invoice.store import InvoiceStore
 from pipeline.llm.pool import HostPool, session_of
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
 from pipeline.worker import Worker
@@ -33,10 +31,8 @@ class Deadly:
 class DeadlyWorker(Worker):
     """Work with the deadly client."""
 
-    def __init__(
-        self, *, agents: dict[str, AgentSettings], reader: DocumentReader, model: HostPool, store: InvoiceStore
-    ) -> None:
-        super().__init__(agents=agents, reader=reader, model=Deadly(model), store=store)
+    def __init__(self, *, model: HostPool, **others: Any) -> None:
+        super().__init__(model=Deadly(model), **others)
 
 
 if __name__ == "__main__":
