@@ -81,6 +81,7 @@ class FileEngine:
         self.storage = Storage()
         self._started: dict[str, int] = {}
         self._owned: set[str] = set()
+        self._submitted_again: set[str] = set()
         self._room = Room(concurrency)
         self._stop = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -116,7 +117,8 @@ class FileEngine:
         if self._tasks is None:
             raise RuntimeError("the engine does not serve")
         if self._stop.is_set() or job.name in self._owned:
-            self._room.release()  # it lies in working/ and goes on at the next start, or goes on already
+            self._submitted_again.add(job.name)  # reopened while its task ends, or goes on already
+            self._room.release()  # when all stops it lies in working/ and goes on at the next start
             return
         self._own(job)
         self._tasks.start_soon(self._run, job, name=job.name)
@@ -138,6 +140,8 @@ class FileEngine:
         try:
             while not self._stop.is_set():
                 delay = await self._try(job)
+                if delay is None and self._is_open_again(job):
+                    continue
                 if delay is None:
                     return
                 self._room.release()
@@ -150,12 +154,21 @@ class FileEngine:
         finally:
             self._started.pop(job.name, None)
             self._owned.discard(job.name)
+            self._submitted_again.discard(job.name)
             self.storage.left(job.name)
             if held:
                 self._room.release()
             self._unfinished -= 1
             if not self._unfinished:
                 self._idle.set()
+
+    def _is_open_again(self, job: JobFolder) -> bool:
+        """Say whether a finished job was taken back into work before its task had ended."""
+        if job.name not in self._submitted_again or not job.path.is_dir():
+            return False
+        self._submitted_again.discard(job.name)
+        self._observer(Progress(job, State.WORKING))
+        return True
 
     async def _pause(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
