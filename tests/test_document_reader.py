@@ -16,6 +16,7 @@ from pipeline.document.model import Document
 from pipeline.document.parse import parse_file
 from pipeline.document.process import ReaderExit, ReaderProcess
 from pipeline.document.reader import DocumentReader
+from pipeline.document.scan.settings import ScanSettings
 from pipeline.document.second import parse_again
 from pipeline.errors import DocumentError
 
@@ -51,7 +52,7 @@ async def refused(reader: DocumentReader, path: Path) -> DocumentError:
 async def test_a_document_comes_back_as_it_was_read(tmp_path: Path) -> None:
     """The way through processes changes nothing, and the name is the one that was asked for."""
     path, name, settings = save(tmp_path, "source.pdf", make_pdf(LINES, (ODD,))), "März 2026.pdf", ReadingSettings()
-    async with DocumentReader() as reader:
+    async with DocumentReader(scan=ScanSettings(method="off")) as reader:
         document = await reader.read(path, name=name)
     first, second = (parse(path, name=name, settings=settings) for parse in (parse_file, parse_again))
     assert document == combined(first, second, settings=settings)

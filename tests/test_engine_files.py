@@ -421,6 +421,22 @@ async def test_a_reopened_job_runs_again_and_replaces_its_result(outbox: Outbox)
     assert (result(done)["status"], result(done)["usage"]["attempts"]) == ("done", 1)
 
 
+async def test_a_job_reopened_in_the_moment_of_its_end_runs_again(outbox: Outbox) -> None:
+    """Its folder is in done/ a moment before its task has ended; what is asked for then is not left lying."""
+    job, body = claim(outbox), Body()
+
+    def ask_again(progress: Progress) -> None:
+        if progress.state is State.DONE and len(body.calls) == 1:
+            engine.submit(outbox.reopen(progress.job, reason="replay was asked for", fresh=True))
+
+    engine = engine_over(outbox, body, observer=ask_again)
+    await engine.room()  # as the one that reopens does
+    await work(engine, job)
+    assert body.calls == [job.name] * 2
+    assert only(outbox, State.DONE).name == job.name
+    assert not engine.is_busy
+
+
 async def test_a_lost_host_ends_a_run_that_does_not_wait(outbox: Outbox) -> None:
     """The run says why, the job stays resumable, and what is submitted afterwards is left for the next start."""
     body = Body(HostFault("away", hint="start LM Studio"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fault_harness import SHAPES, Row, play
+from fault_harness import SHAPES, Row, play, play_in_turn
 
 from pipeline.llm.standin import Fault
 
@@ -20,7 +20,16 @@ def told(rows: list[Row]) -> str:
 
 
 async def test_no_job_notices_a_fault_that_passes(tmp_path: Path) -> None:
-    """Each of fifteen shapes, met on each call of a session, leaves a job done and right in its first attempt."""
+    """Each of fifteen shapes, met on one of a session's calls, leaves a job done and right in its first attempt."""
+    rows = await play_in_turn(SHAPES, tmp_path)
+    assert {row.fault for row in rows} == set(SHAPES)
+    assert all(row.finished_right for row in rows), told([row for row in rows if not row.finished_right])
+    assert max(row.calls for row in rows) <= 5
+
+
+@pytest.mark.slow
+async def test_no_call_of_a_job_notices_a_fault_that_passes(tmp_path: Path) -> None:
+    """The same with each of fifteen shapes on each call of a session."""
     rows = await play(SHAPES, tmp_path)
     assert all(row.finished_right for row in rows), told([row for row in rows if not row.finished_right])
     assert max(row.calls for row in rows) <= 5

@@ -136,7 +136,7 @@ async def test_the_session_of_a_long_document_sees_only_its_ends(
 ) -> None:
     """The loop is told of pages and size, no answered request holds the whole document, and `show` tells of it."""
     async with StandInServer(StandInSettings(context_tokens=5120)) as server, working(settings, server) as app:
-        await app.service.run([(dropped(tmp_path, long_invoice()), "invoice")])
+        await app.service.run([(dropped(tmp_path, long_invoice(rows=16)), "invoice")])
         (job,) = app.folders.outbox.all_jobs()
         assert all(entry.prompt_tokens < 5120 for entry in server.log if entry.status == 200)
     events = list(read_events(job.trace_path))

@@ -14,12 +14,13 @@ from typing import Any
 import anyio
 import jsonschema
 import pytest
+from conftest import settings_over
 
 from pipeline.app import App, open_app
 from pipeline.config import Settings
 from pipeline.invoice.model import loads
 from pipeline.job import FINISHED, State
-from pipeline.llm.standin import StandInServer
+from pipeline.llm.standin import StandInServer, StandInSettings
 from pipeline.replay import replay_recorded
 from pipeline.trace import read_events
 
@@ -55,15 +56,28 @@ def results(outbox: Path) -> dict[str, dict[str, Any]]:
     return {result["source"]["name"]: result for result in found}
 
 
+@pytest.fixture(scope="module")
+def worked_off(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Send all samples through the pipeline, once for the tests that only look at what came of them."""
+    place = tmp_path_factory.mktemp("samples")
+
+    async def work() -> Settings:
+        async with StandInServer(StandInSettings()) as server:
+            settings = settings_over(place, server)
+            async with serving(settings) as app:
+                for name in TRUTH:
+                    shutil.copyfile(SAMPLES / name, settings.folders.inbox / name)
+                own = [name for name, truth in TRUTH.items() if "duplicate_of" not in truth]
+                await until(lambda: finished(app) == len(own) and not list(settings.folders.inbox.glob("*.*")))
+        return settings
+
+    return anyio.run(work)
+
+
 @pytest.fixture
-async def sample_results(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Send all samples through the pipeline."""
-    async with serving(settings) as app:
-        for name in TRUTH:
-            shutil.copyfile(SAMPLES / name, settings.folders.inbox / name)
-        own = [name for name, truth in TRUTH.items() if "duplicate_of" not in truth]
-        await until(lambda: finished(app) == len(own) and not list(settings.folders.inbox.glob("*.*")))
-    return results(settings.folders.outbox)
+def sample_results(worked_off: Settings) -> dict[str, dict[str, Any]]:
+    """Return the results of all samples."""
+    return results(worked_off.folders.outbox)
 
 
 async def test_every_sample_ends_where_it_should_with_the_values_it_shows(
@@ -95,12 +109,13 @@ async def test_the_same_content_under_two_names_is_one_job(sample_results: dict[
 
 
 async def test_every_sample_replays_from_its_record(
-    sample_results: dict[str, dict[str, Any]], settings: Settings
+    sample_results: dict[str, dict[str, Any]], worked_off: Settings
 ) -> None:
     """Every job gives the same result again from its trace alone, without a model."""
-    assert sample_results
-    async with open_app(settings, doing="test") as app:
-        for job in app.folders.outbox.all_jobs():
+    async with open_app(worked_off, doing="test") as app:
+        jobs = list(app.folders.outbox.all_jobs())
+        assert len(jobs) == len(sample_results)
+        for job in jobs:
             recorded = await replay_recorded(job, app.worker)
             assert recorded.same, recorded
 
@@ -170,9 +185,10 @@ async def test_an_invoice_in_order_takes_two_calls_and_one_in_doubt_a_third_for_
 ) -> None:
     """Choosing and extracting are enough where nothing contradicts; an error goes back to the model once."""
     async with serving(settings) as app:
-        for number, (name, total) in enumerate((("in-order.txt", "120.00"), ("in-doubt.txt", "125.00")), 1):
+        # One after the other: whichever is stored second has the first as its rival.
+        for count, (name, total) in enumerate((("in-order.txt", "120.00"), ("in-doubt.txt", "125.00")), start=1):
             (settings.folders.inbox / name).write_text(_UNEQUAL.format(total=total))
-            await until(lambda number=number: finished(app) == number)  # type: ignore[misc]
+            await until(lambda count=count: finished(app) == count)  # type: ignore[misc]
     told = {
         name: (one["status"], one["usage"]["model_calls"]) for name, one in results(settings.folders.outbox).items()
     }
