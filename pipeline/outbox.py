@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -34,6 +36,7 @@ log = structlog.get_logger()
 
 RESULT_NAME = "result.json"
 DATABASE_NAME = "pipeline.sqlite"
+_CLAIM_LOCKS = 64
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class Outbox:
         self.root = root
         self._disk = disk
         self._index = index
+        # Which of them a content has to take follows from its digest: two claims of the same content share one.
+        self._claiming = [threading.Lock() for _ in range(_CLAIM_LOCKS)]
 
     def prepare(self) -> bool:
         """Create the state folders, and fill an empty index from them; say whether that was needed."""
@@ -156,7 +161,8 @@ class Outbox:
     def claim(self, path: Path, agent: str, *, keep: bool = False) -> ClaimOutcome:
         """Make a job of the file: log it, then move it into the job's folder; with `keep` copy it.
 
-        A crash between any two steps leaves the file either in the inbox or in the job's folder.
+        A crash between any two steps leaves the file either in the inbox or in the job's folder. Claims may be made in
+        several threads at once; of files with the same content the second finds the job of the first.
         """
         try:
             before = path.stat()
@@ -165,9 +171,6 @@ class Outbox:
             return NotClaimed("gone")
         except OSError as error:
             return NotClaimed(f"it cannot be read: {error.strerror}")
-        earlier = self._earlier(digest, job_name(path.name, digest))
-        if earlier is not None:
-            return self._duplicate(path, earlier, agent=agent, keep=keep)
         claim = Claim(
             job=job_name(path.name, digest),
             agent=agent,
@@ -176,13 +179,11 @@ class Outbox:
             size=before.st_size,
             received_at=utc_now(),
         )
-        folder = JobFolder(self.root / State.WORKING / claim.job)
-        try:
-            self._open(folder, claim, digest)
-        except (OSError, StorageFault):
-            self._abandon_if_possible(folder)
-            raise
-        return self._take(path, folder, claim, before_signature=_signature(before), keep=keep)
+        with self._one_at_a_time(digest):
+            earlier = self._earlier(digest, claim.job)
+            if earlier is not None:
+                return self._duplicate(path, earlier, agent=agent, keep=keep)
+            return self._claim_new(path, claim, digest, before_signature=_signature(before), keep=keep)
 
     def open_part(self, parent: JobFolder, claim: Claim) -> JobFolder:
         """Return the job for some pages of the parent's file; a new one is made in working/ with a copy of the file."""
@@ -207,19 +208,8 @@ class Outbox:
         claim = returned.record().claim
         if claim is None:
             return NotClaimed("a folder with a trace that does not say which job it is")
-        known = self._at(claim.job)
-        if known is not None:
-            return NotClaimed(f"a copy of a job that is in {known.state}: move that one here instead, or remove this")
-        trace = self.trace(returned)
-        trace.mend()
-        trace.append([event("job.reopened", reason="its folder was moved back into the inbox", fresh=True)])
-        target = JobFolder(self.root / State.WORKING / claim.job)
-        try:
-            self._disk.move(folder, target.path)
-        except FileNotFoundError:
-            return NotClaimed("gone")
-        self._index.claimed(digest_of(claim.job), claim)
-        return Claimed(target)
+        with self._one_at_a_time(digest_of(claim.job)):
+            return self._adopt(returned, claim)
 
     def publish(self, job: JobFolder, state: State, result: bytes) -> JobFolder:
         """Write the result and move the job into the state's folder."""
@@ -269,6 +259,21 @@ class Outbox:
         """Return the job's trace."""
         return Trace(job.trace_path, self._disk)
 
+    def _adopt(self, returned: JobFolder, claim: Claim) -> ClaimOutcome:
+        known = self._at(claim.job)
+        if known is not None:
+            return NotClaimed(f"a copy of a job that is in {known.state}: move that one here instead, or remove this")
+        trace = self.trace(returned)
+        trace.mend()
+        trace.append([event("job.reopened", reason="its folder was moved back into the inbox", fresh=True)])
+        target = JobFolder(self.root / State.WORKING / claim.job)
+        try:
+            self._disk.move(returned.path, target.path)
+        except FileNotFoundError:
+            return NotClaimed("gone")
+        self._index.claimed(digest_of(claim.job), claim)
+        return Claimed(target)
+
     def _move(self, job: JobFolder, target: JobFolder) -> None:
         """Move a job; one that has moved, and only the sync after it failed, counts as moved."""
         try:
@@ -288,6 +293,9 @@ class Outbox:
             if claim is not None:
                 yield claim, result
 
+    def _one_at_a_time(self, digest: str) -> threading.Lock:
+        return self._claiming[zlib.crc32(digest.encode()) % _CLAIM_LOCKS]
+
     def _at(self, name: str) -> JobFolder | None:
         if not name or name != Path(name).name or name.startswith("."):
             return None
@@ -302,6 +310,17 @@ class Outbox:
                 return self._at(earlier.name)  # finished while we looked
             return None if was_cut_short(earlier) else earlier  # a claim that was cut short is simply made again
         return earlier or None
+
+    def _claim_new(
+        self, path: Path, claim: Claim, digest: str, *, before_signature: tuple[int, ...], keep: bool
+    ) -> ClaimOutcome:
+        folder = JobFolder(self.root / State.WORKING / claim.job)
+        try:
+            self._open(folder, claim, digest)
+        except (OSError, StorageFault):
+            self._abandon_if_possible(folder)
+            raise
+        return self._take(path, folder, claim, before_signature=before_signature, keep=keep)
 
     def _open(self, folder: JobFolder, claim: Claim, digest: str) -> None:
         if not folder.path.parent.is_dir():

@@ -78,10 +78,8 @@ class Service:
         names: list[str] = []
 
         async def claim_all() -> None:
-            for path, agent in files:
-                outcome = await self._intake.claim(path, agent, keep=True)
-                if not isinstance(outcome, NotClaimed):
-                    names.append(outcome.job.name)
+            outcomes = await self._intake.claim_all(files)
+            names.extend(one.job.name for one in outcomes if not isinstance(one, NotClaimed))
 
         await self._work_off(claim_all)
         return names
