@@ -95,18 +95,9 @@ class Intake:
             log.warning("file.left", path=str(path), reason=reason)
         await self._engine.drained()
 
-    async def claim_all(self, files: Collection[tuple[Path, str]]) -> list[ClaimOutcome]:
-        """Claim a copy of each of these files, given with their agents; return what became of them, in that order."""
-        outcomes: dict[int, ClaimOutcome] = {}
-
-        async def claim(number: int, path: Path, agent: str) -> None:
-            outcomes[number] = await self._submitted(path, lambda: self._outbox.claim(path, agent, keep=True))
-
-        async with anyio.create_task_group() as tasks:
-            for number, (path, agent) in enumerate(files):
-                await self._engine.room()
-                tasks.start_soon(claim, number, path, agent)
-        return [outcomes[number] for number in sorted(outcomes)]
+    async def claim_copy(self, path: Path, agent: str) -> ClaimOutcome:
+        """Claim a copy of the file and submit its job, whose place in the engine has been taken."""
+        return await self._submitted(path, lambda: self._outbox.claim(path, agent, keep=True))
 
     def _claim_seen(self, seen: Seen) -> ClaimOutcome:
         if seen.returned:

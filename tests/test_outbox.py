@@ -6,6 +6,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -159,6 +160,18 @@ def test_the_same_bytes_for_another_agent_are_another_job(tmp_path: Path, outbox
     claim(outbox, drop(tmp_path))
     assert isinstance(outbox.claim(drop(tmp_path), "code-review"), Claimed)
     assert outbox.count(State.WORKING) == 2
+
+
+def test_the_same_bytes_claimed_several_times_at_once_are_one_job(tmp_path: Path, outbox: Outbox) -> None:
+    """Whichever comes first makes the job, the others find it, and no file is left."""
+    paths = [drop(tmp_path, f"{number}.pdf") for number in range(8)]
+    with ThreadPoolExecutor(len(paths)) as threads:
+        outcomes = list(threads.map(lambda path: outbox.claim(path, "invoice"), paths))
+    (made,) = [one for one in outcomes if isinstance(one, Claimed)]
+    assert [one for one in outcomes if one != made] == [Duplicate(made.job, reopened=False)] * 7
+    assert list(outbox.all_jobs()) == [made.job]
+    assert files(made.job.path) == ["source.pdf", "trace.jsonl"]
+    assert not any(path.exists() for path in paths)
 
 
 def test_dropping_the_file_of_a_failed_job_tries_it_again(tmp_path: Path, outbox: Outbox) -> None:
