@@ -200,43 +200,50 @@ def open_engine(path: Path | None) -> Engine:
     shared = {"poolclass": StaticPool} if path is None else {}
     timeout = {"timeout": _BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
     engine = create_engine(f"sqlite:///{path}" if path else "sqlite://", connect_args=timeout, **shared)
-    turn = threading.Lock()
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "handle_error", _translate)
+    _begin_writing_in_turn(engine)
+    return engine
 
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        # Transactions are begun below; the driver's own begin would come too late to lock.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        # No write-ahead log: it would put data in a second file, and fails on network shares.
-        cursor.execute("PRAGMA journal_mode = DELETE")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
+
+def _prepare(connection: Any, _record: object) -> None:
+    # Transactions are begun below; the driver's own begin would come too late to lock.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # No write-ahead log: it would put data in a second file, and fails on network shares.
+    cursor.execute("PRAGMA journal_mode = DELETE")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _translate(context: ExceptionContext) -> None:
+    # Full, read-only, locked for half a minute: the file's trouble, which no tool and no job is to blame for.
+    if isinstance(context.sqlalchemy_exception, OperationalError):
+        message = f"the database cannot be used: {context.original_exception}"
+        hint = "make room, or make the file writable again"
+        raise StorageFault(message, hint=hint) from context.original_exception
+
+
+def _begin_writing_in_turn(engine: Engine) -> None:
+    turn = threading.Lock()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("reads_only", False):
             connection.exec_driver_sql("BEGIN")
             return
-        # Whoever does not get its turn still has SQLite's own lock to wait for, and its error.
-        connection.info[_HAS_TURN] = turn.acquire(timeout=_BUSY_TIMEOUT_SECONDS)
+        kept = connection.connection.record_info
+        if kept is not None and not kept.get(_HAS_TURN):
+            # Whoever does not get its turn still has SQLite's own lock to wait for, and its error.
+            kept[_HAS_TURN] = turn.acquire(timeout=_BUSY_TIMEOUT_SECONDS)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     @event.listens_for(engine, "checkin")
     def end(_connection: object, record: ConnectionPoolEntry) -> None:
         # Not at the commit: that event comes before the data are synced.
-        if record.info.pop(_HAS_TURN, False):
+        if (record.record_info or {}).pop(_HAS_TURN, False):
             turn.release()
-
-    @event.listens_for(engine, "handle_error")
-    def translate(context: ExceptionContext) -> None:
-        # Full, read-only, locked for half a minute: the file's trouble, which no tool and no job is to blame for.
-        if isinstance(context.sqlalchemy_exception, OperationalError):
-            message = f"the database cannot be used: {context.original_exception}"
-            hint = "make room, or make the file writable again"
-            raise StorageFault(message, hint=hint) from context.original_exception
-
-    return engine
 
 
 class InvoiceStore:
