@@ -205,8 +205,11 @@ class Outbox:
         It must name a job in its trace that the outbox does not hold any more.
         """
         returned = JobFolder(folder)
-        claim = returned.record().claim
-        if claim is None:
+        try:
+            claim = returned.record().claim
+        except (ValueError, KeyError, TypeError):  # anybody may put a folder there, with anything in it
+            claim = None
+        if claim is None or not _is_folder_name(claim.job):
             return NotClaimed("a folder with a trace that does not say which job it is")
         with self._one_at_a_time(digest_of(claim.job)):
             return self._adopt(returned, claim)
@@ -297,7 +300,7 @@ class Outbox:
         return self._claiming[zlib.crc32(digest.encode()) % _CLAIM_LOCKS]
 
     def _at(self, name: str) -> JobFolder | None:
-        if not name or name != Path(name).name or name.startswith("."):
+        if not _is_folder_name(name):
             return None
         paths = (self.root / state / name for state in State)
         return next((JobFolder(path) for path in paths if path.is_dir()), None)
@@ -396,6 +399,11 @@ def stale(job: JobFolder, record: JobRecord) -> bool:
 def digest_of(job: str) -> str:
     """Return the digest part of a job's name."""
     return job[-DIGEST_LENGTH:]
+
+
+def _is_folder_name(name: object) -> bool:
+    """Say whether a name leads into no other folder, and is not hidden."""
+    return isinstance(name, str) and name != "" and name == Path(name).name and not name.startswith(".")
 
 
 def _holds(path: Path, sha256: str) -> bool:

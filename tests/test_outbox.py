@@ -420,6 +420,26 @@ def test_a_name_cannot_point_out_of_the_outbox(outbox: Outbox, name: str) -> Non
         outbox.find(name)
 
 
+@pytest.mark.parametrize("name", ["../../stolen", "/stolen", "..", "", ".hidden", 7, None])
+def test_a_returned_folder_cannot_name_a_place_outside_the_outbox(tmp_path: Path, outbox: Outbox, name: object) -> None:
+    """Its trace is as foreign as any file in the inbox: the folder stays where it is."""
+    job = claim(outbox, drop(tmp_path))
+    folder = job.path.rename(tmp_path / "inbox" / "returned")
+    trace = folder / "trace.jsonl"
+    trace.write_text(trace.read_text().replace(json.dumps(job.name), json.dumps(name)))
+    assert isinstance(outbox.adopt(folder), NotClaimed)
+    assert files(folder) == ["source.pdf", "trace.jsonl"]
+
+
+@pytest.mark.parametrize("line", ['{"at":"x","event":"job.claimed"}', '{"at":"x","event":"job.reopened"}'])
+def test_a_returned_folder_whose_trace_makes_no_sense_stays(tmp_path: Path, outbox: Outbox, line: str) -> None:
+    """The events are there, and what belongs to them is missing."""
+    folder = tmp_path / "inbox" / "returned"
+    folder.mkdir(parents=True)
+    (folder / "trace.jsonl").write_text(line + "\n")
+    assert isinstance(outbox.adopt(folder), NotClaimed)
+
+
 def test_a_lost_index_is_rebuilt_from_the_folders(tmp_path: Path, outbox: Outbox, database: Engine) -> None:
     """Duplicates are known by it even under another name, and a damaged job does not stand in the way."""
     job = finish(outbox, claim(outbox, drop(tmp_path)), State.DONE)
