@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,15 +30,20 @@ _JOBS = Table(
 
 
 class JobIndex:
-    """Map content digests to jobs and remember when each finished."""
+    """Map content digests to jobs and remember when each finished.
+
+    What several threads write at the same time is committed together: a commit waits for the disk several times.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._adding, self._writing = threading.Lock(), threading.Lock()
+        self._waiting: list[_Change] = []
         _METADATA.create_all(engine)
 
     def is_new(self) -> bool:
         """Say whether the index knows nothing yet."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return connection.execute(select(_JOBS.c.job).limit(1)).first() is None
 
     def rebuild(self, jobs: Iterable[tuple[Claim, dict[str, Any] | None]]) -> None:
@@ -49,31 +56,63 @@ class JobIndex:
 
     def claimed(self, digest: str, claim: Claim) -> None:
         """Remember which job was made of that content."""
-        with self._engine.begin() as connection:
-            _claimed(connection, digest, claim)
+        self._write(lambda connection: _claimed(connection, digest, claim))
 
     def finished(self, job: str, *, status: str, finished_at: str) -> None:
         """Remember how and when the job ended."""
-        with self._engine.begin() as connection:
-            _finished(connection, job, status=status, finished_at=finished_at)
+        self._write(lambda connection: _finished(connection, job, status=status, finished_at=finished_at))
 
     def job_of(self, digest: str) -> str | None:
         """Return the name of the job made of that content."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return connection.execute(select(_JOBS.c.job).where(_JOBS.c.digest == digest)).scalar()
 
     def latest_finishes(self, limit: int) -> list[str]:
         """Return the times of the jobs that finished last, newest first."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             query = select(_JOBS.c.finished_at).where(_JOBS.c.finished_at.is_not(None))
             return list(connection.execute(query.order_by(_JOBS.c.finished_at.desc()).limit(limit)).scalars())
 
     def finished_within(self, seconds: float) -> int:
         """Return how many jobs finished in the last so many seconds."""
         since = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             query = select(func.count()).where(_JOBS.c.finished_at >= since.replace("+00:00", "Z"))
             return int(connection.execute(query).scalar_one())
+
+    def _reading(self) -> Connection:
+        return self._engine.connect().execution_options(reads_only=True)
+
+    def _write(self, make: Callable[[Connection], None]) -> None:
+        """Return when the change is committed: by this thread, or by one that took it along."""
+        own = _Change(make)
+        with self._adding:
+            self._waiting.append(own)
+        with self._writing:
+            if not own.is_over:
+                with self._adding:
+                    batch, self._waiting = self._waiting, []
+                self._commit(batch)
+        if own.error is not None:
+            raise own.error
+
+    def _commit(self, batch: list[_Change]) -> None:
+        error: Exception | None = None
+        try:
+            with self._engine.begin() as connection:
+                for one in batch:
+                    one.make(connection)
+        except Exception as caught:  # noqa: BLE001 - raised in each thread whose change it was
+            error = caught
+        for one in batch:
+            one.is_over, one.error = True, error
+
+
+@dataclass
+class _Change:
+    make: Callable[[Connection], None]
+    is_over: bool = False
+    error: Exception | None = None
 
 
 def _claimed(connection: Connection, digest: str, claim: Claim) -> None:

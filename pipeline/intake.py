@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 _INTAKE = "intake"
 _LOOK_WHILE_PAUSED_SECONDS = 1.0
+# A claim waits for the disk about ten times; so many at once keep it busy, and leave threads for the jobs.
+_CLAIMS_AT_ONCE = 8
 
 
 class Hosts(Protocol):
@@ -63,6 +65,8 @@ class Intake:
         self._hosts = hosts
         self._glanced = False
         self._absence: HostState | None = None
+        self._claimers = anyio.CapacityLimiter(_CLAIMS_AT_ONCE)
+        self._may_claim = True
 
     async def take_in(self) -> float:
         """Look once and claim what has rested; return in how many seconds another look may find more."""
@@ -91,9 +95,9 @@ class Intake:
             log.warning("file.left", path=str(path), reason=reason)
         await self._engine.drained()
 
-    async def claim(self, path: Path, agent: str, *, keep: bool = False) -> ClaimOutcome:
-        """Claim one file, which is copied with `keep`, and submit its job."""
-        return await self._submitted(path, lambda: self._outbox.claim(path, agent, keep=keep))
+    async def claim_copy(self, path: Path, agent: str) -> ClaimOutcome:
+        """Claim a copy of the file and submit its job, whose place in the engine has been taken."""
+        return await self._submitted(path, lambda: self._outbox.claim(path, agent, keep=True))
 
     def _claim_seen(self, seen: Seen) -> ClaimOutcome:
         if seen.returned:
@@ -104,12 +108,11 @@ class Intake:
         return self._outbox.claim(seen.path, seen.agent)
 
     async def _submitted(self, path: Path, claim: Callable[[], ClaimOutcome]) -> ClaimOutcome:
-        """Make the claim and submit its job; the place in the engine is taken first, so nothing piles up."""
-        await self._engine.room()
+        """Make the claim and submit its job; the place in the engine was taken first, so nothing piles up."""
         submitted = False
         try:
             with anyio.CancelScope(shield=True):  # a claim is seconds at most, and never left half done
-                outcome = await anyio.to_thread.run_sync(claim)
+                outcome = await anyio.to_thread.run_sync(claim, limiter=self._claimers)
                 submitted = self._submit(path, outcome)
         finally:
             if not submitted:
@@ -160,28 +163,32 @@ class Intake:
         self._not_claimed = {seen.path: why for seen in files if (why := self._not_claimed.get(seen.path))}
         if self._engine.storage.is_lost_to_others(_INTAKE):
             return None
-        for seen in decision.ready:
-            if is_paused():
-                return _LOOK_WHILE_PAUSED_SECONDS
-            if self._engine.host_lost or not await self._take(seen):
-                return None
+        self._may_claim = True
+        async with anyio.create_task_group() as tasks:
+            for seen in decision.ready:
+                if is_paused():
+                    return _LOOK_WHILE_PAUSED_SECONDS
+                if self._engine.host_lost or not self._may_claim:
+                    return None
+                await self._engine.room()
+                tasks.start_soon(self._take, seen)
         is_paused()  # the return of a host is told also when nothing waits for it
-        return decision.look_again_seconds
+        return decision.look_again_seconds if self._may_claim else None
 
-    async def _take(self, seen: Seen) -> bool:
-        """Claim one file; say whether the disk allows to take the next."""
+    async def _take(self, seen: Seen) -> None:
+        """Claim one file whose place in the engine is taken; a disk that fails stops the taking of further ones."""
         try:
             outcome = await self._submitted(seen.path, lambda: self._claim_seen(seen))
         except (OSError, StorageFault, TraceDamaged) as error:
             if not isinstance(error, TraceDamaged) and self._engine.storage_failed(_INTAKE, error):
-                return False
+                self._may_claim = False
+                return
             outcome = NotClaimed(str(error))
             self._tell_not_claimed(seen.path, outcome)
         else:
             self._engine.storage.worked(_INTAKE)
         if isinstance(outcome, NotClaimed):
             self._settling.forget(seen.path)
-        return True
 
     def _submit(self, path: Path, outcome: ClaimOutcome) -> bool:
         match outcome:

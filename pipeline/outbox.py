@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -34,6 +36,7 @@ log = structlog.get_logger()
 
 RESULT_NAME = "result.json"
 DATABASE_NAME = "pipeline.sqlite"
+_CLAIM_LOCKS = 64
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ class Outbox:
         self.root = root
         self._disk = disk
         self._index = index
+        # Which of them a content has to take follows from its digest: two claims of the same content share one.
+        self._claiming = [threading.Lock() for _ in range(_CLAIM_LOCKS)]
 
     def prepare(self) -> bool:
         """Create the state folders, and fill an empty index from them; say whether that was needed."""
@@ -160,7 +165,8 @@ class Outbox:
     def claim(self, path: Path, agent: str, *, keep: bool = False) -> ClaimOutcome:
         """Make a job of the file: log it, then move it into the job's folder; with `keep` copy it.
 
-        A crash between any two steps leaves the file either in the inbox or in the job's folder.
+        A crash between any two steps leaves the file either in the inbox or in the job's folder. Claims may be made in
+        several threads at once; of files with the same content the second finds the job of the first.
         """
         try:
             before = path.stat()
@@ -169,9 +175,6 @@ class Outbox:
             return NotClaimed("gone")
         except OSError as error:
             return NotClaimed(f"it cannot be read: {error.strerror}")
-        earlier = self._earlier(digest, job_name(path.name, digest))
-        if earlier is not None:
-            return self._duplicate(path, earlier, agent=agent, keep=keep)
         claim = Claim(
             job=job_name(path.name, digest),
             agent=agent,
@@ -180,13 +183,11 @@ class Outbox:
             size=before.st_size,
             received_at=utc_now(),
         )
-        folder = JobFolder(self.root / State.WORKING / claim.job)
-        try:
-            self._open(folder, claim, digest)
-        except (OSError, StorageFault):
-            self._abandon_if_possible(folder)
-            raise
-        return self._take(path, folder, claim, before_signature=_signature(before), keep=keep)
+        with self._one_at_a_time(digest):
+            earlier = self._earlier(digest, claim.job)
+            if earlier is not None:
+                return self._duplicate(path, earlier, agent=agent, keep=keep)
+            return self._claim_new(path, claim, digest, before_signature=_signature(before), keep=keep)
 
     def open_part(self, parent: JobFolder, claim: Claim) -> JobFolder:
         """Return the job for some pages of the parent's file; a new one is made in working/ with a copy of the file."""
@@ -208,22 +209,14 @@ class Outbox:
         It must name a job in its trace that the outbox does not hold any more.
         """
         returned = JobFolder(folder)
-        claim = returned.record().claim
-        if claim is None:
-            return NotClaimed("a folder with a trace that does not say which job it is")
-        known = self._at(claim.job)
-        if known is not None:
-            return NotClaimed(f"a copy of a job that is in {known.state}: move that one here instead, or remove this")
-        trace = self.trace(returned)
-        trace.mend()
-        trace.append([event("job.reopened", reason="its folder was moved back into the inbox", fresh=True)])
-        target = JobFolder(self.root / State.WORKING / claim.job)
         try:
-            self._disk.move(folder, target.path)
-        except FileNotFoundError:
-            return NotClaimed("gone")
-        self._index.claimed(digest_of(claim.job), claim)
-        return Claimed(target)
+            claim = returned.record().claim
+        except (ValueError, KeyError, TypeError):  # anybody may put a folder there, with anything in it
+            claim = None
+        if claim is None or not _is_folder_name(claim.job):
+            return NotClaimed("a folder with a trace that does not say which job it is")
+        with self._one_at_a_time(digest_of(claim.job)):
+            return self._adopt(returned, claim)
 
     def restore(self, claim: Claim, events: Sequence[Event]) -> JobFolder:
         """Make a job's folder anew, without its document, from what its trace held when it was sent away."""
@@ -283,6 +276,21 @@ class Outbox:
         """Return the job's trace."""
         return Trace(job.trace_path, self._disk)
 
+    def _adopt(self, returned: JobFolder, claim: Claim) -> ClaimOutcome:
+        known = self._at(claim.job)
+        if known is not None:
+            return NotClaimed(f"a copy of a job that is in {known.state}: move that one here instead, or remove this")
+        trace = self.trace(returned)
+        trace.mend()
+        trace.append([event("job.reopened", reason="its folder was moved back into the inbox", fresh=True)])
+        target = JobFolder(self.root / State.WORKING / claim.job)
+        try:
+            self._disk.move(returned.path, target.path)
+        except FileNotFoundError:
+            return NotClaimed("gone")
+        self._index.claimed(digest_of(claim.job), claim)
+        return Claimed(target)
+
     def _move(self, job: JobFolder, target: JobFolder) -> None:
         """Move a job; one that has moved, and only the sync after it failed, counts as moved."""
         try:
@@ -302,8 +310,11 @@ class Outbox:
             if claim is not None:
                 yield claim, result
 
+    def _one_at_a_time(self, digest: str) -> threading.Lock:
+        return self._claiming[zlib.crc32(digest.encode()) % _CLAIM_LOCKS]
+
     def _at(self, name: str) -> JobFolder | None:
-        if not name or name != Path(name).name or name.startswith("."):
+        if not _is_folder_name(name):
             return None
         paths = (self.root / state / name for state in State)
         return next((JobFolder(path) for path in paths if path.is_dir()), None)
@@ -316,6 +327,17 @@ class Outbox:
                 return self._at(earlier.name)  # finished while we looked
             return None if was_cut_short(earlier) else earlier  # a claim that was cut short is simply made again
         return earlier or None
+
+    def _claim_new(
+        self, path: Path, claim: Claim, digest: str, *, before_signature: tuple[int, ...], keep: bool
+    ) -> ClaimOutcome:
+        folder = JobFolder(self.root / State.WORKING / claim.job)
+        try:
+            self._open(folder, claim, digest)
+        except (OSError, StorageFault):
+            self._abandon_if_possible(folder)
+            raise
+        return self._take(path, folder, claim, before_signature=before_signature, keep=keep)
 
     def _open(self, folder: JobFolder, claim: Claim, digest: str) -> None:
         if not folder.path.parent.is_dir():
@@ -391,6 +413,11 @@ def stale(job: JobFolder, record: JobRecord) -> bool:
 def digest_of(job: str) -> str:
     """Return the digest part of a job's name."""
     return job[-DIGEST_LENGTH:]
+
+
+def _is_folder_name(name: object) -> bool:
+    """Say whether a name leads into no other folder, and is not hidden."""
+    return isinstance(name, str) and name != "" and name == Path(name).name and not name.startswith(".")
 
 
 def _holds(path: Path, sha256: str) -> bool:

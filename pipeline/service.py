@@ -75,16 +75,21 @@ class Service:
 
     async def run(self, files: Collection[tuple[Path, str]]) -> list[str]:
         """Work off these files, given with their agents, copied and not moved; return their jobs' names in order."""
-        names: list[str] = []
+        names: dict[int, str] = {}
+
+        async def claim(number: int, path: Path, agent: str) -> None:
+            outcome = await self._intake.claim_copy(path, agent)
+            if not isinstance(outcome, NotClaimed):
+                names[number] = outcome.job.name
 
         async def claim_all() -> None:
-            for path, agent in files:
-                outcome = await self._intake.claim(path, agent, keep=True)
-                if not isinstance(outcome, NotClaimed):
-                    names.append(outcome.job.name)
+            async with anyio.create_task_group() as tasks:
+                for number, (path, agent) in enumerate(files):
+                    await self._engine.room()
+                    tasks.start_soon(claim, number, path, agent)
 
         await self._work_off(claim_all)
-        return names
+        return [names[number] for number in sorted(names)]
 
     async def replay(self, jobs: Collection[str], *, fresh: bool) -> list[str]:
         """Work off these finished jobs again; return the names of those that were taken."""

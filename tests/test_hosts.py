@@ -230,7 +230,7 @@ async def test_a_refusal_is_waited_out_and_shown() -> None:
     async def remember(state: HostState) -> None:
         seen.append(state)
 
-    host._on_change = remember
+    host.door._on_change = remember
     with capture_logs() as logs:
         assert await host.complete(request()) == FINE
 
@@ -259,8 +259,8 @@ async def test_a_glance_finds_what_no_call_could_pass(look: HostFacts, status: H
     """Before the first call a refusal or absence is seen without sending anything; what is well stays to be proved."""
     server = FakeServer(looks=[look])
     host = hosted(server)
-    await host.glance()
-    await host.glance()
+    await host.door.glance()
+    await host.door.glance()
     assert host.state.status is status
     assert (server.looked <= 2, server.asked, server.warmed_up) == (True, 0, 0)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 
 from pipeline.index import JobIndex
 from pipeline.job import Claim
@@ -89,3 +92,52 @@ def test_a_rebuild_that_is_cut_off_leaves_the_index_new(engine: Engine) -> None:
         index.rebuild(cut_off())
     assert JobIndex(engine).is_new()
     assert index.job_of(DIGEST) is None
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def other_claim(number: int) -> Claim:
+    return claim(f"job-{number:012}")
+
+
+def test_what_is_written_at_the_same_time_is_committed_together(engine: Engine) -> None:
+    """While one commit waits for the disk the others gather, and the next takes them all."""
+    index = JobIndex(engine)
+    begun, go_on, commits = threading.Event(), threading.Event(), list[object]()
+
+    @event.listens_for(engine, "commit")
+    def commit(connection: object) -> None:
+        commits.append(connection)
+        begun.set()
+        assert go_on.wait(10)
+
+    with ThreadPoolExecutor(5) as threads:
+        written = [threads.submit(index.claimed, f"{0:012}", other_claim(0))]
+        assert begun.wait(10)
+        written += [threads.submit(index.claimed, f"{number:012}", other_claim(number)) for number in range(1, 5)]
+        until(lambda: len(index._waiting) == 4)
+        go_on.set()
+    assert [one.exception() for one in written] == [None] * 5
+    assert len(commits) == 2
+    assert [index.job_of(f"{number:012}") for number in range(5)] == [f"job-{number:012}" for number in range(5)]
+
+
+def test_a_commit_that_fails_fails_everybody_whose_change_it_held(engine: Engine) -> None:
+    """Nobody takes for written what is not; the next change is tried for itself."""
+    index = JobIndex(engine)
+
+    def refuse(_connection: object) -> None:
+        raise OSError("full")
+
+    event.listen(engine, "commit", refuse)
+    with ThreadPoolExecutor(3) as threads:
+        written = [threads.submit(index.claimed, f"{number:012}", other_claim(number)) for number in range(3)]
+    assert all(isinstance(one.exception(), OSError) for one in written)
+    event.remove(engine, "commit", refuse)
+    assert index.is_new()
+    index.claimed(DIGEST, claim())
+    assert index.job_of(DIGEST) == claim().job

@@ -6,12 +6,15 @@ import datetime
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.errors import ConfigError
 from pipeline.invoice.model import Invoice, Kind, LineItem, Party
@@ -251,3 +254,17 @@ def test_doubtful_invoice_stored_again_stays_where_it_is(store: InvoiceStore) ->
     again = put(store, invoice(total="9998.00"), "b", minutes=2, status="review")
     assert (again.record_id, again.outcome) == (forged.record_id, Outcome.UPDATED)
     assert totals(store) == ["10.00", "9998.00"]
+
+
+def test_writers_stand_in_line_and_leave_it_at_the_end_of_their_connection(engine: Engine, store: InvoiceStore) -> None:
+    """One connection may write several times, also after a change that failed; then it is the others' turn."""
+    with engine.connect() as connection:
+        with connection.begin():
+            connection.exec_driver_sql("CREATE TABLE notes (word TEXT UNIQUE)")
+        for _ in range(2):
+            with suppress(IntegrityError), connection.begin():
+                connection.exec_driver_sql("INSERT INTO notes VALUES ('once')")
+        assert connection.exec_driver_sql("SELECT count(*) FROM notes").scalar_one() == 1
+    with ThreadPoolExecutor(4) as threads:
+        stored = list(threads.map(lambda number: put(store, invoice(f"R-{number}"), f"job-{number}"), range(8)))
+    assert [one.outcome for one in stored] == [Outcome.CREATED] * 8

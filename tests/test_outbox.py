@@ -6,6 +6,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -159,6 +160,18 @@ def test_the_same_bytes_for_another_agent_are_another_job(tmp_path: Path, outbox
     claim(outbox, drop(tmp_path))
     assert isinstance(outbox.claim(drop(tmp_path), "code-review"), Claimed)
     assert outbox.count(State.WORKING) == 2
+
+
+def test_the_same_bytes_claimed_several_times_at_once_are_one_job(tmp_path: Path, outbox: Outbox) -> None:
+    """Whichever comes first makes the job, the others find it, and no file is left."""
+    paths = [drop(tmp_path, f"{number}.pdf") for number in range(8)]
+    with ThreadPoolExecutor(len(paths)) as threads:
+        outcomes = list(threads.map(lambda path: outbox.claim(path, "invoice"), paths))
+    (made,) = [one for one in outcomes if isinstance(one, Claimed)]
+    assert [one for one in outcomes if one != made] == [Duplicate(made.job, reopened=False)] * 7
+    assert list(outbox.all_jobs()) == [made.job]
+    assert files(made.job.path) == ["source.pdf", "trace.jsonl"]
+    assert not any(path.exists() for path in paths)
 
 
 def test_dropping_the_file_of_a_failed_job_tries_it_again(tmp_path: Path, outbox: Outbox) -> None:
@@ -405,6 +418,26 @@ def test_a_name_cannot_point_out_of_the_outbox(outbox: Outbox, name: str) -> Non
     """Names come from command lines and requests."""
     with pytest.raises(JobNotFound):
         outbox.find(name)
+
+
+@pytest.mark.parametrize("name", ["../../stolen", "/stolen", "..", "", ".hidden", 7, None])
+def test_a_returned_folder_cannot_name_a_place_outside_the_outbox(tmp_path: Path, outbox: Outbox, name: object) -> None:
+    """Its trace is as foreign as any file in the inbox: the folder stays where it is."""
+    job = claim(outbox, drop(tmp_path))
+    folder = job.path.rename(tmp_path / "inbox" / "returned")
+    trace = folder / "trace.jsonl"
+    trace.write_text(trace.read_text().replace(json.dumps(job.name), json.dumps(name)))
+    assert isinstance(outbox.adopt(folder), NotClaimed)
+    assert files(folder) == ["source.pdf", "trace.jsonl"]
+
+
+@pytest.mark.parametrize("line", ['{"at":"x","event":"job.claimed"}', '{"at":"x","event":"job.reopened"}'])
+def test_a_returned_folder_whose_trace_makes_no_sense_stays(tmp_path: Path, outbox: Outbox, line: str) -> None:
+    """The events are there, and what belongs to them is missing."""
+    folder = tmp_path / "inbox" / "returned"
+    folder.mkdir(parents=True)
+    (folder / "trace.jsonl").write_text(line + "\n")
+    assert isinstance(outbox.adopt(folder), NotClaimed)
 
 
 def test_a_lost_index_is_rebuilt_from_the_folders(tmp_path: Path, outbox: Outbox, database: Engine) -> None:

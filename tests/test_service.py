@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -70,8 +71,11 @@ class FailingDisk(Disk):
 
     def __init__(self) -> None:
         self.refusals = 0
+        self.together = threading.Barrier(1)
 
     def _rename(self, source: Path, target: Path) -> None:
+        if source.parent.name == "inbox":
+            self.together.wait(10)
         if self.refusals and source.parent.name == "inbox":
             self.refusals -= 1
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
@@ -175,6 +179,15 @@ async def test_once_works_off_what_is_there_and_ends(place: Place) -> None:
     assert place.left() == ["code-review"]
     assert engine.counts[State.DONE] == 6
     assert {one["name"] for one in told(logs, "job.claimed")} >= {"0.pdf", "a.py"}
+
+
+async def test_files_are_claimed_at_the_same_time(place: Place) -> None:
+    """One that takes long to be moved does not keep the others waiting: here each waits for all of them."""
+    place.disk.together = threading.Barrier(3)
+    for number in range(3):
+        place.drop(f"{number}.pdf")
+    await once(place.service(place.engine(concurrency=3)))
+    assert sorted(place.names(State.DONE)) == ["0.pdf", "1.pdf", "2.pdf"]
 
 
 async def test_once_ends_at_once_where_nothing_lies(place: Place) -> None:

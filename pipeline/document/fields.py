@@ -8,8 +8,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from pipeline.document.colours import cmyk, gray, rgb
-from pipeline.document.painting import LEAST_CONTRAST, WHITE, Box, Colour, contrast
+from pipeline.document.hidden.canvas import LEAST_CONTRAST, WHITE, Box, Colour, contrast
+from pipeline.document.hidden.colours import cmyk, gray, rgb
 
 
 class SeenFields:

@@ -16,7 +16,7 @@ from pypdf.generic import DictionaryObject, EmbeddedFile
 
 from pipeline.document.attachments import MAX_ATTACHMENTS, einvoice
 from pipeline.document.fields import SeenFields
-from pipeline.document.hidden import without_hidden_text
+from pipeline.document.hidden.page import without_hidden_text
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.load import refuse_cut_off
 from pipeline.document.model import Attachment, Notice, Page, PageReason

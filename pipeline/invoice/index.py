@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import weakref
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -49,10 +50,16 @@ class Seen(Generic[T]):
     token: T
 
 
-@functools.lru_cache(maxsize=16)
 def index_of(document: Document) -> DocumentIndex:
-    """Return the index of a document; a job asks for it several times in a row."""
-    return DocumentIndex(document)
+    """Return the index of a document, made once for as long as a job holds that."""
+    index = _indexes.get(document)
+    if index is None:
+        index = _indexes[document] = DocumentIndex(document)
+    return index
+
+
+# Many jobs are in flight, and each asks before its session and after it.
+_indexes: weakref.WeakKeyDictionary[Document, DocumentIndex] = weakref.WeakKeyDictionary()
 
 
 class DocumentIndex:

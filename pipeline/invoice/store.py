@@ -10,6 +10,7 @@ import datetime
 import functools
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,7 +41,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from sqlalchemy.types import TypeDecorator
 
 from pipeline.errors import ConfigError, StorageFault
@@ -52,6 +53,7 @@ SCHEMA_VERSION = 1
 # Another process may hold the file while it writes one invoice; that takes milliseconds.
 _BUSY_TIMEOUT_SECONDS = 30
 _ROWS_AT_ONCE = 200
+_HAS_TURN = "has turn to write"
 # So many of a vendor's latest invoices show its habits.
 _HISTORY = 50
 
@@ -192,38 +194,57 @@ def open_engine(path: Path | None) -> Engine:
 
     Without a path the database is a throw-away one in memory.
 
-    `engine.begin()` takes the write lock at once, so that two writers wait for each other instead of failing.
+    `engine.begin()` takes the write lock at once, so that two writers wait for each other instead of failing. Those of
+    this process stand in line: SQLite would let each look again after ever longer pauses.
     """
     # In memory every connection would be a database of its own: all threads share one.
     shared = {"poolclass": StaticPool} if path is None else {}
     timeout = {"timeout": _BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
     engine = create_engine(f"sqlite:///{path}" if path else "sqlite://", connect_args=timeout, **shared)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "handle_error", _translate)
+    _begin_writing_in_turn(engine)
+    return engine
 
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        # Transactions are begun below; the driver's own begin would come too late to lock.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        # No write-ahead log: it would put data in a second file, and fails on network shares.
-        cursor.execute("PRAGMA journal_mode = DELETE")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
+
+def _prepare(connection: Any, _record: object) -> None:
+    # Transactions are begun below; the driver's own begin would come too late to lock.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # No write-ahead log: it would put data in a second file, and fails on network shares.
+    cursor.execute("PRAGMA journal_mode = DELETE")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _translate(context: ExceptionContext) -> None:
+    # Full, read-only, locked for half a minute: the file's trouble, which no tool and no job is to blame for.
+    if isinstance(context.sqlalchemy_exception, OperationalError):
+        message = f"the database cannot be used: {context.original_exception}"
+        hint = "make room, or make the file writable again"
+        raise StorageFault(message, hint=hint) from context.original_exception
+
+
+def _begin_writing_in_turn(engine: Engine) -> None:
+    turn = threading.Lock()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("reads_only", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("reads_only", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        kept = connection.connection.record_info
+        if kept is not None and not kept.get(_HAS_TURN):
+            # Whoever does not get its turn still has SQLite's own lock to wait for, and its error.
+            kept[_HAS_TURN] = turn.acquire(timeout=_BUSY_TIMEOUT_SECONDS)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    @event.listens_for(engine, "handle_error")
-    def translate(context: ExceptionContext) -> None:
-        # Full, read-only, locked for half a minute: the file's trouble, which no tool and no job is to blame for.
-        if isinstance(context.sqlalchemy_exception, OperationalError):
-            message = f"the database cannot be used: {context.original_exception}"
-            hint = "make room, or make the file writable again"
-            raise StorageFault(message, hint=hint) from context.original_exception
-
-    return engine
+    @event.listens_for(engine, "checkin")
+    def end(_connection: object, record: ConnectionPoolEntry) -> None:
+        # Not at the commit: that event comes before the data are synced.
+        if (record.record_info or {}).pop(_HAS_TURN, False):
+            turn.release()
 
 
 class InvoiceStore:

@@ -2,7 +2,7 @@
 
 LM Studio answers almost every fault with HTTP 400, so the text decides first and the status only where no text is
 known. What nobody knows is put on the host, because the host can be asked whether it is well and a job cannot: a
-request that keeps failing at a healthy host is given up by `hosts.py`.
+request that keeps failing at a healthy host is given up by `hosts`.
 """
 
 from __future__ import annotations

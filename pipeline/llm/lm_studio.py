@@ -1,7 +1,7 @@
 """LM Studio through LiteLLM: the only module that knows litellm, and nothing of litellm gets out of it.
 
 Three properties of the library shape this module. It falls back to a public service where no address is given, so
-the address is always passed. It repeats failed requests on its own, so repeating is turned off: `hosts.py` decides
+the address is always passed. It repeats failed requests on its own, so repeating is turned off: `hosts` decides
 (what is left is a connection that the server resets: the library tries that request once more on a new one). It takes
 seconds to import, so it is loaded at the first call, in a thread.
 """

@@ -89,7 +89,7 @@ class HostPool:
         """Have a first look at every host."""
         async with anyio.create_task_group() as tasks:
             for host in self._hosts:
-                tasks.start_soon(host.glance)
+                tasks.start_soon(host.door.glance)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[HostSession]:
@@ -120,7 +120,7 @@ class HostPool:
             return
         async with anyio.create_task_group() as tasks:
             for host in self._hosts:
-                tasks.start_soon(host.attend)
+                tasks.start_soon(host.door.attend)
 
     async def aclose(self) -> None:
         """Close the connections of all hosts."""
@@ -161,12 +161,12 @@ class HostPool:
         """Wait until a host takes calls; raise what is known of the first one when the wait is over."""
         if any(host.takes_calls for host in self._hosts):
             return
-        with anyio.move_on_after(self._hosts[0].patience_seconds):
+        with anyio.move_on_after(self._hosts[0].door.patience_seconds):
             async with anyio.create_task_group() as tasks:
                 for host in self._hosts:
                     tasks.start_soon(_until_open, host, tasks.cancel_scope)
         if not any(host.takes_calls for host in self._hosts):
-            self._hosts[0].raise_absence()
+            self._hosts[0].door.raise_absence()
 
     def _load(self, host: HostedModel) -> tuple[bool, float]:
         # A host that nobody has looked at yet takes no calls either.
@@ -222,5 +222,5 @@ def sees_pictures(model: Model) -> bool:
 
 
 async def _until_open(host: HostedModel, race: anyio.CancelScope) -> None:
-    await host.until_open()
+    await host.door.until_open()
     race.cancel()

@@ -246,6 +246,43 @@ def _ubl_address(party: str) -> tuple[Paths, ...]:
     return tuple(tuple(f"{party}/cac:PostalAddress/{name}" for name in group) for group in groups)
 
 
+_UBL_FIELDS: dict[str, Paths] = {
+    "invoice_number": ("cbc:ID",),
+    "date": ("cbc:IssueDate",),
+    "due_date": (
+        "cbc:DueDate",
+        "cac:PaymentMeans/cbc:PaymentDueDate",
+        "cac:PaymentTerms/cbc:PaymentDueDate",
+    ),
+    "currency": ("cbc:DocumentCurrencyCode",),
+    "total_amount": ("cac:LegalMonetaryTotal/cbc:TaxInclusiveAmount",),
+    "net_amount": ("cac:LegalMonetaryTotal/cbc:TaxExclusiveAmount",),
+    "tax_amount": (f"cac:TaxTotal/cbc:TaxAmount{_UBL_CURRENCY}",),
+    "delivery_date": ("cac:Delivery/cbc:ActualDeliveryDate",),
+    "order_reference": ("cac:OrderReference/cbc:ID",),
+    "buyer_reference": ("cbc:BuyerReference",),
+    "prepaid_amount": ("cac:LegalMonetaryTotal/cbc:PrepaidAmount",),
+    "rounding_amount": ("cac:LegalMonetaryTotal/cbc:PayableRoundingAmount",),
+    "payable_amount": ("cac:LegalMonetaryTotal/cbc:PayableAmount",),
+    **_of("vendor", _ubl_party(_UBL_SELLER)),
+    "vendor.iban": ("cac:PaymentMeans/cac:PayeeFinancialAccount/cbc:ID",),
+    "vendor.bic": (
+        "cac:PaymentMeans/cac:PayeeFinancialAccount/cac:FinancialInstitutionBranch/cbc:ID",
+        "cac:PaymentMeans/cac:PayeeFinancialAccount/cac:FinancialInstitutionBranch/cac:FinancialInstitution/cbc:ID",
+    ),
+    **_of("buyer", _ubl_party(_UBL_BUYER)),
+    "buyer.iban": ("cac:PaymentMeans/cac:PaymentMandate/cac:PayerFinancialAccount/cbc:ID",),
+}
+_UBL_TAXES = Rows(
+    "cac:TaxTotal[cbc:TaxAmount/@currencyID=normalize-space(../cbc:DocumentCurrencyCode)]/cac:TaxSubtotal",
+    {
+        "rate": ("cac:TaxCategory/cbc:Percent", "cbc:Percent"),
+        "base": ("cbc:TaxableAmount",),
+        "amount": ("cbc:TaxAmount",),
+    },
+)
+
+
 def _ubl(document: str, *, line: str, quantity: str) -> Syntax:
     return Syntax(
         name=f"UBL {document}",
@@ -255,42 +292,9 @@ def _ubl(document: str, *, line: str, quantity: str) -> Syntax:
             "cbc": "urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2",
         },
         type_code=f"cbc:{document}TypeCode",
-        fields={
-            "invoice_number": ("cbc:ID",),
-            "date": ("cbc:IssueDate",),
-            "due_date": (
-                "cbc:DueDate",
-                "cac:PaymentMeans/cbc:PaymentDueDate",
-                "cac:PaymentTerms/cbc:PaymentDueDate",
-            ),
-            "currency": ("cbc:DocumentCurrencyCode",),
-            "total_amount": ("cac:LegalMonetaryTotal/cbc:TaxInclusiveAmount",),
-            "net_amount": ("cac:LegalMonetaryTotal/cbc:TaxExclusiveAmount",),
-            "tax_amount": (f"cac:TaxTotal/cbc:TaxAmount{_UBL_CURRENCY}",),
-            "delivery_date": ("cac:Delivery/cbc:ActualDeliveryDate",),
-            "order_reference": ("cac:OrderReference/cbc:ID",),
-            "buyer_reference": ("cbc:BuyerReference",),
-            "prepaid_amount": ("cac:LegalMonetaryTotal/cbc:PrepaidAmount",),
-            "rounding_amount": ("cac:LegalMonetaryTotal/cbc:PayableRoundingAmount",),
-            "payable_amount": ("cac:LegalMonetaryTotal/cbc:PayableAmount",),
-            **_of("vendor", _ubl_party(_UBL_SELLER)),
-            "vendor.iban": ("cac:PaymentMeans/cac:PayeeFinancialAccount/cbc:ID",),
-            "vendor.bic": (
-                "cac:PaymentMeans/cac:PayeeFinancialAccount/cac:FinancialInstitutionBranch/cbc:ID",
-                "cac:PaymentMeans/cac:PayeeFinancialAccount/cac:FinancialInstitutionBranch/cac:FinancialInstitution/cbc:ID",
-            ),
-            **_of("buyer", _ubl_party(_UBL_BUYER)),
-            "buyer.iban": ("cac:PaymentMeans/cac:PaymentMandate/cac:PayerFinancialAccount/cbc:ID",),
-        },
+        fields=_UBL_FIELDS,
         addresses={"vendor": _ubl_address(_UBL_SELLER), "buyer": _ubl_address(_UBL_BUYER)},
-        taxes=Rows(
-            "cac:TaxTotal[cbc:TaxAmount/@currencyID=normalize-space(../cbc:DocumentCurrencyCode)]/cac:TaxSubtotal",
-            {
-                "rate": ("cac:TaxCategory/cbc:Percent", "cbc:Percent"),
-                "base": ("cbc:TaxableAmount",),
-                "amount": ("cbc:TaxAmount",),
-            },
-        ),
+        taxes=_UBL_TAXES,
         lines=Rows(
             f"cac:{line}",
             {

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from pipeline.document.hidden.references import resolved
+
 
 @dataclass(frozen=True)
 class Font:
@@ -29,7 +31,7 @@ def font_of(resource: Any) -> Font:
     with suppress(TypeError, ValueError, LookupError, AttributeError):
         match resource.get("/Subtype"):
             case "/Type0":
-                return _composite(_resolved(_resolved(resource["/DescendantFonts"])[0]))
+                return _composite(resolved(resolved(resource["/DescendantFonts"])[0]))
             case "/Type3":
                 return _drawn(resource)
             case _:
@@ -41,28 +43,24 @@ _USUAL_WIDTH = 0.5
 _MOST_WIDTHS = 20_000
 
 
-def _resolved(value: Any) -> Any:
-    return value.get_object() if hasattr(value, "get_object") else value
-
-
 def _listed(resource: Any, unit: float) -> dict[int, float]:
-    first = int(_resolved(resource.get("/FirstChar", 0)))
-    widths = _resolved(resource.get("/Widths")) or ()
-    return {first + at: float(_resolved(width)) * unit for at, width in enumerate(islice(widths, 65536))}
+    first = int(resolved(resource.get("/FirstChar", 0)))
+    widths = resolved(resource.get("/Widths")) or ()
+    return {first + at: float(resolved(width)) * unit for at, width in enumerate(islice(widths, 65536))}
 
 
 def _composite(descendant: Any) -> Font:
-    usual = float(_resolved(descendant.get("/DW", 1000))) / 1000
+    usual = float(resolved(descendant.get("/DW", 1000))) / 1000
     widths: dict[int, float] = {}
-    entries = list(islice(_resolved(descendant.get("/W")) or (), _MOST_WIDTHS))
+    entries = list(islice(resolved(descendant.get("/W")) or (), _MOST_WIDTHS))
     at = 0
     while at + 1 < len(entries) and len(widths) < _MOST_WIDTHS:
-        first, second = int(_resolved(entries[at])), _resolved(entries[at + 1])
+        first, second = int(resolved(entries[at])), resolved(entries[at + 1])
         if isinstance(second, list):
-            widths.update({first + step: float(_resolved(width)) / 1000 for step, width in enumerate(second)})
+            widths.update({first + step: float(resolved(width)) / 1000 for step, width in enumerate(second)})
             at += 2
         else:
-            width = float(_resolved(entries[at + 2])) / 1000
+            width = float(resolved(entries[at + 2])) / 1000
             widths.update(dict.fromkeys(range(first, min(int(second), first + _MOST_WIDTHS) + 1), width))
             at += 3
     return Font(2, widths, usual)
@@ -70,8 +68,8 @@ def _composite(descendant: Any) -> Font:
 
 def _drawn(resource: Any) -> Font:
     """Return the widths of a font whose letters are drawings in units of their own."""
-    matrix = [float(_resolved(each)) for each in resource["/FontMatrix"]]
-    box = [float(_resolved(each)) for each in resource.get("/FontBBox", (0, 0, 0, 0))]
+    matrix = [float(resolved(each)) for each in resource["/FontMatrix"]]
+    box = [float(resolved(each)) for each in resource.get("/FontBBox", (0, 0, 0, 0))]
     # Many such fonts leave their box empty; nothing is said about their height then.
     height = abs(matrix[3] * (box[3] - box[1])) or 1000.0
     return Font(1, _listed(resource, abs(matrix[0])), _USUAL_WIDTH, height)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.document.painting import BLACK, Colour
-from pipeline.document.tints import tint
+from pipeline.document.hidden.canvas import BLACK, Colour
+from pipeline.document.hidden.references import resolved
+from pipeline.document.hidden.tints import tint
 
 # A picture with more samples than this is not looked through for its colour.
 MOST_SAMPLES = 2_000_000
@@ -97,16 +98,12 @@ def _part(value: float) -> float:
 
 
 def _family(space: Any) -> str:
-    space = _resolved(space)
-    return str(_resolved(space[0])) if isinstance(space, list) and space else str(space)
+    space = resolved(space)
+    return str(resolved(space[0])) if isinstance(space, list) and space else str(space)
 
 
 def _entry(space: Any, position: int) -> Any:
-    return _resolved(_resolved(space)[position])
-
-
-def _resolved(value: Any) -> Any:
-    return value.get_object() if hasattr(value, "get_object") else value
+    return resolved(resolved(space)[position])
 
 
 def _device(count: int, numbers: Sequence[float]) -> Colour | None:
@@ -132,8 +129,8 @@ def _indexed(space: Any, number: int, depth: int) -> Colour | None:
 
 def _samples(image: Any) -> bytes:
     """Return the samples of a picture that are simple to get at; those in formats of their own are not."""
-    filters = _resolved(image.get("/Filter", []))
-    names = [str(_resolved(each)) for each in filters] if isinstance(filters, list) else [str(filters)]
+    filters = resolved(image.get("/Filter", []))
+    names = [str(resolved(each)) for each in filters] if isinstance(filters, list) else [str(filters)]
     width, height = image.get("/Width", image.get("/W")), image.get("/Height", image.get("/H"))
     is_plain = all(name in _SIMPLE_FILTERS for name in names)
     bits = image.get("/BitsPerComponent", image.get("/BPC", 8))

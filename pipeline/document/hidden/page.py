@@ -20,9 +20,12 @@ from pypdf import PageObject
 from pypdf.errors import PyPdfError
 from pypdf.generic import ArrayObject, ContentStream, DecodedStreamObject, FloatObject, NameObject
 
+from pipeline.document.hidden.canvas import LEAST_CONTRAST, Box, Canvas, Colour, Matrix, Point, contrast
+from pipeline.document.hidden.operators import OPERATORS
+from pipeline.document.hidden.painter import Operations, Painter, PainterLimits
+from pipeline.document.hidden.references import resolved
+from pipeline.document.hidden.spans import Place, Reason, Span
 from pipeline.document.model import Notice, PageReason
-from pipeline.document.painter import Operations, Painter, PainterLimits, Place, Reason, Span
-from pipeline.document.painting import LEAST_CONTRAST, Box, Canvas, Colour, Matrix, Point, contrast
 
 
 class HiddenText(NamedTuple):
@@ -156,9 +159,9 @@ class _Streams:
 
 def _content(page: PageObject) -> ContentStream | None:
     found = page.get(_CONTENTS)
-    if found is None or _resolved(found) is None:
+    if found is None or resolved(found) is None:
         return None
-    content = ContentStream(_resolved(found), page.pdf, "bytes")
+    content = ContentStream(resolved(found), page.pdf, "bytes")
     data = content.get_data()
     if not content.operations:
         return None
@@ -175,12 +178,13 @@ def _painter(page: PageObject, streams: _Streams, limits: PainterLimits) -> Pain
         parse=streams.operations_of,
         limits=limits,
         catalogue=getattr(page.pdf, "root_object", {}),
+        operators=OPERATORS,
         unit=float(page.get("/UserUnit", 1)),
     )
 
 
 def _upright(box: Any) -> tuple[float, float, float, float]:
-    left, bottom, right, top = (float(_resolved(each)) for each in box)
+    left, bottom, right, top = (float(resolved(each)) for each in box)
     return min(left, right), min(bottom, top), max(left, right), max(bottom, top)
 
 
@@ -188,9 +192,9 @@ def _resources(page: PageObject) -> Mapping[str, Any]:
     holder: Any = page
     for _ in range(32):
         if "/Resources" in holder:
-            found = _resolved(holder["/Resources"])
+            found = resolved(holder["/Resources"])
             return found if isinstance(found, Mapping) else {}
-        holder = _resolved(holder.get("/Parent"))
+        holder = resolved(holder.get("/Parent"))
         if holder is None:
             break
     return {}
@@ -199,12 +203,12 @@ def _resources(page: PageObject) -> Mapping[str, Any]:
 def _follow_notes(page: PageObject, painter: Painter) -> None:
     """Paint the notes on a page, which lie above its text and may cover it; their own text is nobody's to read here."""
     kept = len(painter.spans)
-    for entry in islice(_resolved(page.get("/Annots")) or (), _MOST_NOTES):
+    for entry in islice(resolved(page.get("/Annots")) or (), _MOST_NOTES):
         with suppress(TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
-            note = _resolved(entry)
+            note = resolved(entry)
             if int(note.get("/F", 0)) & (_HIDDEN_NOTE | _NO_VIEW_NOTE):
                 continue
-            look = _resolved(_resolved(note["/AP"])["/N"])
+            look = resolved(resolved(note["/AP"])["/N"])
             if hasattr(look, "get_data"):
                 _paint_note(painter, look, _upright(note["/Rect"]))
     del painter.spans[kept:]
@@ -215,7 +219,7 @@ def _paint_note(painter: Painter, look: Any, place: tuple[float, float, float, f
     left, bottom, right, top = _upright(look["/BBox"])
     across, up = (place[2] - place[0]) / (right - left), (place[3] - place[1]) / (top - bottom)
     matrix: Matrix = (across, 0, 0, up, place[0] - left * across, place[1] - bottom * up)
-    resources = _resolved(look.get("/Resources")) or {}
+    resources = resolved(look.get("/Resources")) or {}
     painter.follow(painter.parse(look) or (), resources, stream=id(look), matrix=matrix)
 
 
@@ -293,7 +297,3 @@ def _with_gaps(operands: Any, operator: bytes, spans: Sequence[Span]) -> tuple[A
     for span in sorted(spans, key=lambda one: one.place.first, reverse=True):
         elements[span.place.first : span.place.last + 1] = [FloatObject(span.advance)]
     return [ArrayObject(elements)], b"TJ"
-
-
-def _resolved(value: Any) -> Any:
-    return value.get_object() if hasattr(value, "get_object") else value
