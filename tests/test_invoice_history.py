@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 from pipeline.invoice.history import PastInvoice, VendorHistory, history_findings
-from pipeline.invoice.model import Finding, Invoice, Party, Severity
+from pipeline.invoice.keeping import keep, kept_findings
+from pipeline.invoice.model import Finding, Invoice, Kind, Party, Severity
+from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.verify import Verified
 
 VENDOR = Party(name="Acme", vat_id="DE136695976", iban="DE89370400440532013000")
 EARLIER = [
@@ -101,3 +108,27 @@ def test_doubtful_invoices_prove_no_habit() -> None:
     (finding,) = history_findings(NEXT.model_copy(update={"vendor": forged}), history)
     assert finding.code == "iban_changed"
     assert history_findings(NEXT, history) == ()
+
+
+def test_of_jobs_that_store_one_number_at_once_all_but_the_first_are_told(tmp_path: Path) -> None:
+    """History and store are one transaction: however close two jobs are, the later one sees the earlier one."""
+    database = open_engine(tmp_path / "invoices.sqlite")
+    shared = InvoiceStore(database)
+    begin = threading.Barrier(6)
+
+    def work(number: int) -> dict[str, Any]:
+        invoice = Invoice(
+            invoice_number="Q-1", total_amount=Decimal(20 + number), currency="GBP", vendor=Party(name="Lantern Works")
+        )
+        begin.wait()
+        return keep(
+            shared, Verified(Kind.INVOICE, invoice), job=f"job-{number:012x}", at=datetime.datetime.now(datetime.UTC)
+        )
+
+    with ThreadPoolExecutor(6) as threads:
+        kept = list(threads.map(work, range(6)))
+    told = [{one.code for one in kept_findings(one)} & {"duplicate_number", "duplicate_invoice"} for one in kept]
+    statuses = sorted(record.status for record in shared.rows())
+    database.dispose()
+    assert sum(bool(codes) for codes in told) == 5
+    assert statuses == ["done", *["review"] * 5]

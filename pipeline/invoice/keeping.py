@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pipeline.invoice.history import history_findings
+from pipeline.invoice.history import VendorHistory, history_findings
 from pipeline.invoice.model import Finding, Invoice, Severity
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
@@ -19,9 +19,13 @@ def keep(store: InvoiceStore, verified: Verified, *, job: str, at: datetime, cle
     because a replay must not ask a store that has gone on since.
     """
     invoice = verified.invoice or Invoice()
-    found = history_findings(invoice, store.history_of(invoice, not_job=job))
-    done = clean and not _has_errors((*verified.findings, *found))
-    stored = store.store(invoice, kind=verified.kind, job=job, status="done" if done else "review", at=at)
+    found: list[Finding] = []
+
+    def judge(history: VendorHistory) -> str:
+        found[:] = history_findings(invoice, history)
+        return "done" if clean and not _has_errors((*verified.findings, *found)) else "review"
+
+    stored = store.store_judged(invoice, kind=verified.kind, job=job, at=at, judge=judge)
     findings = [one.to_json() for one in found]
     return {"outcome": stored.outcome.value, "record": stored.record_id, "findings": findings}
 

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -269,24 +269,20 @@ class InvoiceStore:
         number the record belongs to the job, until the job stores it again with both; so does one that a person has to
         look at first and that would take the place of what another job stored without doubts.
         """
-        record = _record(invoice, kind=kind, job=job, status=status, at=at)
         with self._engine.begin() as connection:
-            _one_writer(connection, record)
-            own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
-            if own is not None and own.content_hash == record["content_hash"]:
-                return _repeated(connection, own.invoice_id, record)
-            current = _find(connection, record)
-            if current is not None and _is_contested(current, record):
-                record |= {"vendor_key": f"job:{job}", "number_key": ""}
-                current = _find(connection, record)
-            if own is not None and (current is None or current.id != own.invoice_id):
-                kept = _let_go(connection, own.invoice_id, job=job, at=at, keep=current is None)
-                current = current or kept
-            stored = _put(connection, current, record, invoice)
-            connection.execute(delete(_jobs).where(_jobs.c.job == job))
-            values = {"job": job, "invoice_id": stored.record_id, "content_hash": record["content_hash"]}
-            connection.execute(insert(_jobs).values(**values))
-            return stored
+            return _store(connection, invoice, _record(invoice, kind=kind, job=job, status=status, at=at))
+
+    def store_judged(
+        self, invoice: Invoice, *, kind: Kind, job: str, at: datetime.datetime, judge: Callable[[VendorHistory], str]
+    ) -> Stored:
+        """Store an invoice with the status that its vendor's history makes of it, as `judge` says.
+
+        Nobody stores anything of the vendor in between, so of two jobs with the same number the later one is told.
+        """
+        with self._engine.begin() as connection:
+            _one_writer_of_vendor(connection, invoice)
+            status = judge(_history(connection, invoice, not_job=job))
+            return _store(connection, invoice, _record(invoice, kind=kind, job=job, status=status, at=at))
 
     def forget(self, job: str, *, at: datetime.datetime) -> None:
         """Take back what the job stored: it turned out to be no invoice. What another job had stored there returns."""
@@ -316,20 +312,8 @@ class InvoiceStore:
         A vendor is the same by its VAT number or by its name: an invoice with a known name and a new number, or the
         other way round, is what the history is asked for. Credit notes and jobs of a record's earlier versions count.
         """
-        vat, name = squeeze(invoice.vendor.vat_id or ""), squeeze(invoice.vendor.name or "")
-        same = [_invoices.c.vendor_vat == vat] * bool(vat) + [_invoices.c.vendor_folded_name == name] * bool(name)
-        if not same:
-            return VendorHistory()
-        current = self._read(select(_invoices).where(or_(*same)).order_by(_invoices.c.id.desc()).limit(_HISTORY))
-        ids = [row.id for row in current]
-        earlier = self._read(select(_versions).where(_versions.c.invoice_id.in_(ids)).order_by(_versions.c.version))
-        rows = sorted([*current, *earlier], key=lambda row: row.stored_at, reverse=True)
-        rows = [row for row in rows if before is None or row.stored_at < before]
-        past = {
-            row.job: PastInvoice(row.job, _invoice_in(row.content), is_done=row.status == "done")
-            for row in reversed(rows)
-        }
-        return VendorHistory(tuple(one for one in reversed(past.values()) if one.job != not_job))
+        with self._engine.connect().execution_options(reads_only=True) as connection:
+            return _history(connection, invoice, not_job=not_job, before=before)
 
     def versions(self, record_id: int) -> tuple[StoredInvoice, ...]:
         """Return the earlier versions of a record, oldest first."""
@@ -374,6 +358,48 @@ def _is_sqlite(bound: Engine | Connection) -> bool:
     return bound.dialect.name == "sqlite"
 
 
+def _store(connection: Connection, invoice: Invoice, record: dict[str, Any]) -> Stored:
+    _one_writer(connection, record)
+    job, at = record["job"], record["stored_at"]
+    own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
+    if own is not None and own.content_hash == record["content_hash"]:
+        return _repeated(connection, own.invoice_id, record)
+    current = _find(connection, record)
+    if current is not None and _is_contested(current, record):
+        record |= {"vendor_key": f"job:{job}", "number_key": ""}
+        current = _find(connection, record)
+    if own is not None and (current is None or current.id != own.invoice_id):
+        kept = _let_go(connection, own.invoice_id, job=job, at=at, keep=current is None)
+        current = current or kept
+    stored = _put(connection, current, record, invoice)
+    connection.execute(delete(_jobs).where(_jobs.c.job == job))
+    values = {"job": job, "invoice_id": stored.record_id, "content_hash": record["content_hash"]}
+    connection.execute(insert(_jobs).values(**values))
+    return stored
+
+
+def _history(
+    connection: Connection, invoice: Invoice, *, not_job: str, before: datetime.datetime | None = None
+) -> VendorHistory:
+    vat, name = squeeze(invoice.vendor.vat_id or ""), squeeze(invoice.vendor.name or "")
+    same = [_invoices.c.vendor_vat == vat] * bool(vat) + [_invoices.c.vendor_folded_name == name] * bool(name)
+    if not same:
+        return VendorHistory()
+    current = list(
+        connection.execute(select(_invoices).where(or_(*same)).order_by(_invoices.c.id.desc()).limit(_HISTORY))
+    )
+    ids = [row.id for row in current]
+    earlier = list(
+        connection.execute(select(_versions).where(_versions.c.invoice_id.in_(ids)).order_by(_versions.c.version))
+    )
+    rows = sorted([*current, *earlier], key=lambda row: row.stored_at, reverse=True)
+    rows = [row for row in rows if before is None or row.stored_at < before]
+    past = {
+        row.job: PastInvoice(row.job, _invoice_in(row.content), is_done=row.status == "done") for row in reversed(rows)
+    }
+    return VendorHistory(tuple(one for one in reversed(past.values()) if one.job != not_job))
+
+
 def _one_writer(connection: Connection, record: Mapping[str, Any]) -> None:
     """Let the writers of one number wait for each other; all do in a file, by the transactions of `open_engine`.
 
@@ -383,6 +409,14 @@ def _one_writer(connection: Connection, record: Mapping[str, Any]) -> None:
     if not _is_sqlite(connection):
         key = record["number_key"] or record["vendor_key"]
         connection.execute(text("SELECT pg_advisory_xact_lock(7304, hashtext(:key))"), {"key": key})
+
+
+def _one_writer_of_vendor(connection: Connection, invoice: Invoice) -> None:
+    """Let those wait for each other who ask for one vendor's history and store what it makes of their invoice."""
+    if not _is_sqlite(connection):
+        keys = (("vat", invoice.vendor.vat_id), ("name", invoice.vendor.name))
+        for key in sorted(f"{kind}:{squeeze(name)}" for kind, name in keys if name):
+            connection.execute(text("SELECT pg_advisory_xact_lock(7305, hashtext(:key))"), {"key": key})
 
 
 def _record(invoice: Invoice, *, kind: Kind, job: str, status: str, at: datetime.datetime) -> dict[str, Any]:
