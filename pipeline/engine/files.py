@@ -140,7 +140,7 @@ class FileEngine:
         try:
             while not self._stop.is_set():
                 delay = await self._try(job)
-                if delay is None and self._is_open_again(job):
+                if delay is None and self._begins_again(job):
                     continue
                 if delay is None:
                     return
@@ -162,8 +162,8 @@ class FileEngine:
             if not self._unfinished:
                 self._idle.set()
 
-    def _is_open_again(self, job: JobFolder) -> bool:
-        """Say whether a finished job was taken back into work before its task had ended."""
+    def _begins_again(self, job: JobFolder) -> bool:
+        """Say, once, whether a finished job was taken back into work before its task had ended."""
         if job.name not in self._submitted_again or not job.path.is_dir():
             return False
         self._submitted_again.discard(job.name)
