@@ -188,7 +188,7 @@ async def test_an_invoice_in_order_takes_two_calls_and_one_in_doubt_a_third_for_
         # One after the other: whichever is stored second has the first as its rival.
         for count, (name, total) in enumerate((("in-order.txt", "120.00"), ("in-doubt.txt", "125.00")), start=1):
             (settings.folders.inbox / name).write_text(_UNEQUAL.format(total=total))
-            await until(lambda count=count: finished(app) == count)  # type: ignore[misc]
+            await until(lambda count=count: finished(app) == count)
     told = {
         name: (one["status"], one["usage"]["model_calls"]) for name, one in results(settings.folders.outbox).items()
     }
