@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from postgres_server import Server, postgres
 
 from pipeline.config import Settings
@@ -17,6 +21,21 @@ hypothesis.settings.register_profile("pipeline", deadline=None)
 hypothesis.settings.load_profile("pipeline")
 
 SHARED_INVOICES = Path(__file__).parent.parent.parent / "shared" / "invoices"
+
+
+@contextmanager
+def process_as_before() -> Iterator[None]:
+    """Take back what a command changes in the process that it expects to be its own: logs, and what gc looks at."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()  # else the command would close them
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.configure(**configured)
+        gc.unfreeze()
 
 
 @pytest.fixture

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import logging
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import CliRunner
+from conftest import process_as_before
 
 from pipeline.cli import main
 from pipeline.invoice.model import loads
@@ -91,21 +88,6 @@ def environment(place: Path, url: str) -> dict[str, str | None]:
         "PIPELINE_INTAKE__SETTLE_SECONDS": "0.2",
         "PIPELINE_DAEMON__HOST_WAIT_SECONDS": "1",
     }
-
-
-@contextmanager
-def process_as_before() -> Iterator[None]:
-    """Take back what a command changes in the process that it expects to be its own: logs, and what gc looks at."""
-    root, configured = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
-    root.handlers.clear()  # else the command would close them
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        structlog.configure(**configured)
-        gc.unfreeze()
 
 
 def job_of(place: Path, state: str) -> str:

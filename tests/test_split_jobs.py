@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 from click.testing import CliRunner
+from conftest import process_as_before
 from test_pipeline import SCHEMA, finished, results, serving, until
 
 from pipeline.cli import main
@@ -73,7 +74,8 @@ async def test_show_names_parts_and_parent(settings: Settings) -> None:
     """The file's story lists its jobs with their pages, and each job's story names the file's."""
     whole, one, _ = await dropped(settings, jobs=3)
     folders = ["--inbox", str(settings.folders.inbox), "--outbox", str(settings.folders.outbox)]
-    of_whole, of_one = (CliRunner().invoke(main, ["show", job["job"], *folders]).output for job in (whole, one))
+    with process_as_before():
+        of_whole, of_one = (CliRunner().invoke(main, ["show", job["job"], *folders]).output for job in (whole, one))
     assert f"pages 1, 2: {one['job']}" in of_whole
     assert f"split by {whole['job']}" in of_one
     assert "pages 1, 2 of it" in of_one
