@@ -182,12 +182,12 @@ async def test_once_works_off_what_is_there_and_ends(place: Place) -> None:
 
 
 async def test_files_are_claimed_at_the_same_time(place: Place) -> None:
-    """One that takes long to be moved does not keep the others waiting: here each waits for all of them."""
-    place.disk.together = threading.Barrier(3)
-    for number in range(3):
+    """One that takes long to be moved does not keep the others waiting: here each waits for another."""
+    place.disk.together = threading.Barrier(2)
+    for number in range(4):
         place.drop(f"{number}.pdf")
-    await once(place.service(place.engine(concurrency=3)))
-    assert sorted(place.names(State.DONE)) == ["0.pdf", "1.pdf", "2.pdf"]
+    await once(place.service(place.engine(concurrency=4)))
+    assert sorted(place.names(State.DONE)) == ["0.pdf", "1.pdf", "2.pdf", "3.pdf"]
 
 
 async def test_once_ends_at_once_where_nothing_lies(place: Place) -> None:
