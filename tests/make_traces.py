@@ -71,11 +71,12 @@ async def _record(target: Path) -> None:
 def _files(folder: Path) -> list[tuple[Path, str]]:
     """Return files of every kind with their agents."""
     samples = [path for pattern in (*_PLAIN, *_MORE, *_EINVOICES) for path in sorted(_SAMPLES.glob(pattern))]
-    made = {"area.py": _SOURCE, "too-long.txt": _NEVER_READ, "unequal.txt": _UNEQUAL}
+    two = "\f".join((_UNEQUAL, _UNEQUAL.replace("LW-2041", "LW-2042").replace("125.00", "120.00")))
+    made = {"area.py": _SOURCE, "too-long.txt": _NEVER_READ, "unequal.txt": _UNEQUAL, "two-invoices.txt": two}
     for name, text in made.items():
         (folder / name).write_text(text, encoding="utf-8")
     experts = ("code-review", "test-design", "technical-documentation", "feature-announcement")
-    invoices = [*samples, folder / "too-long.txt", folder / "unequal.txt"]
+    invoices = [*samples, folder / "too-long.txt", folder / "unequal.txt", folder / "two-invoices.txt"]
     return [*((path, "invoice") for path in invoices), *((folder / "area.py", expert) for expert in experts)]
 
 
