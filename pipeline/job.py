@@ -90,7 +90,8 @@ class JobRecord:
     something since it was last opened. One that was interrupted on request does not count. One that died counts only
     if it recorded no step that was not recorded before: the others got further, as an innocent job does whose daemon
     is killed again and again. A session's steps are bounded, so the attempts are too. `furthest` is the number of steps
-    recorded when the running attempt started, or more; `progressed` says that it got further.
+    recorded when the running attempt started, or more; `progressed` says that it got further. `given_up` is the error
+    after which no other attempt is made.
     """
 
     claim: Claim | None = None
@@ -102,6 +103,7 @@ class JobRecord:
     finished: Event | None = None
     retry_at: str = ""
     last_error: dict[str, Any] | None = None
+    given_up: dict[str, Any] | None = None
     steps: dict[str, StepRecord] = field(default_factory=dict)
     notes: tuple[Event, ...] = ()
     usage: Usage = field(default_factory=Usage)
@@ -215,7 +217,7 @@ def _attempt_failed(record: JobRecord, one: Event) -> JobRecord:
 
     A job that fails while its result is made again from its record is not finished any more.
     """
-    record = replace(record, finished=None)
+    record = replace(record, finished=None, given_up=one["error"] if one.get("gave_up") else None)
     if not one["charged"]:
         return replace(record, charged=record.charged - 1, last_error=one["error"])
     document = {key: step for key, step in record.steps.items() if key == DOCUMENT_STEP}

@@ -131,7 +131,7 @@ class RulesModel:
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         self.asked[digest(request.fingerprint())] += 1
-        if self._overflows and len(self.asked) > 1:
+        if self._overflows and request.schema is not None:
             raise ContextOverflow("too long")
         said = answer(
             ChatRequest("rules", request.messages, request.tools, request.tool_choice or "auto", request.schema)

@@ -17,7 +17,7 @@ from pipeline.cluster.durable import Cluster, Condition, Flow
 from pipeline.cluster.steplog import EVENTS, OUTCOME, storable
 from pipeline.cluster.task import Task, flow_of, job_of, outcome_from_text
 from pipeline.document.model import Document
-from pipeline.engine.attempt import Again, Ended, finished_event, worn_out
+from pipeline.engine.attempt import Again, Ended, final_error, finished_event
 from pipeline.engine.files import FileEngine
 from pipeline.engine.seam import Body, Observer
 from pipeline.errors import HostFault, JobNotFound, StorageFault
@@ -140,8 +140,9 @@ class HubEngine(FileEngine):
             await self._into(job)([one if self._include_text else without_text(one) for one in new])
             events.extend(new)
 
-        if DOCUMENT_STEP not in record.steps and record.charged >= self._retry.attempts:
-            return Ended(outcome_of_failure(worn_out(record)))
+        error = final_error(record, attempts=self._retry.attempts)
+        if DOCUMENT_STEP not in record.steps and error is not None:
+            return Ended(outcome_of_failure(error))
         journal = open_journal(record, keep, attempt=record.attempts + 1, as_kept=storable)
         try:
             document = await self._document(job, claim, record, journal)

@@ -12,7 +12,7 @@ import structlog
 from pipeline.cluster.durable import Cluster
 from pipeline.cluster.steplog import StepLog, storable
 from pipeline.cluster.task import AwayJob, Task, outcome_from_text, outcome_to_text
-from pipeline.engine.attempt import Attempts, Ended, finished_event, worn_out
+from pipeline.engine.attempt import Attempts, Ended, final_error, finished_event
 from pipeline.engine.seam import Body
 from pipeline.errors import StorageFault
 from pipeline.job import Claim, JobRecord, fold, seconds_between
@@ -75,8 +75,9 @@ class Station:
         record = fold(steps.events)
         if record.retry_at:
             await anyio.sleep(min(seconds_between(utc_now(), record.retry_at), task.retry.longest_delay_seconds))
-        if record.charged >= task.retry.attempts:
-            await _end(steps, record.attempts, outcome_of_failure(worn_out(record)))
+        error = final_error(record, attempts=task.retry.attempts)
+        if error is not None:
+            await _end(steps, record.attempts, outcome_of_failure(error))
             return
         number = record.attempts + 1
         await steps.append([event("attempt.started", attempt=number, recorded_steps=len(record.steps))])

@@ -66,6 +66,8 @@ class Attempts:
         described = failure(error, quoting=self._include_text)
         is_charged = isinstance(decision, GiveUp) or decision.charged
         failed = event("attempt.failed", attempt=journal.attempt, charged=is_charged, error=described)
+        if isinstance(decision, GiveUp):
+            failed["gave_up"] = True  # a crash before the job's last event must not cost another attempt
         if not isinstance(error, PipelineError) and self._include_text:
             failed["traceback"] = traceback.format_exception(error)
         await journal.write(failed)
@@ -84,7 +86,14 @@ def finished_event(outcome: Outcome, *, attempt: int) -> Event:
     return {**finished, "error": outcome.error}
 
 
-def worn_out(record: JobRecord) -> dict[str, Any]:
+def final_error(record: JobRecord, *, attempts: int) -> dict[str, Any] | None:
+    """Return the error of a job that has no further attempt; None where it has one."""
+    if record.given_up is not None:
+        return record.given_up
+    return _worn_out(record) if record.charged >= attempts else None
+
+
+def _worn_out(record: JobRecord) -> dict[str, Any]:
     """Describe the failure of a job whose attempts are used up."""
     last = record.last_error or {}
     message = f"the program ended {record.charged} times while it worked on this file"

@@ -9,7 +9,7 @@ import anyio.to_thread
 import structlog
 
 from pipeline.disk import storage_fault
-from pipeline.engine.attempt import Again, Attempts, Ended, finished_event, worn_out
+from pipeline.engine.attempt import Again, Attempts, Ended, final_error, finished_event
 from pipeline.engine.room import Room
 from pipeline.engine.seam import Body, Observer, Progress
 from pipeline.engine.storage import Storage
@@ -189,8 +189,9 @@ class FileEngine:
             await into(trace)([event("attempt.interrupted", attempt=record.attempts, reason="storage")])
             record = await anyio.to_thread.run_sync(job.record)
         journal = open_journal(record, into(trace), attempt=record.attempts + 1, include_text=self._include_text)
-        if record.charged >= self._retry.attempts:
-            await self._finish(job, journal, claim, outcome_of_failure(worn_out(record)))
+        error = final_error(record, attempts=self._retry.attempts)
+        if error is not None:
+            await self._finish(job, journal, claim, outcome_of_failure(error))
             return None
         await self._make_ready()
         await journal.write(event("attempt.started", attempt=record.attempts + 1, recorded_steps=len(record.steps)))
