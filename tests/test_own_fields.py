@@ -21,6 +21,7 @@ from pipeline.config import Settings, shipped_config
 from pipeline.errors import ConfigError
 from pipeline.export.rows import invoice_row
 from pipeline.invoice.asking import Asked
+from pipeline.invoice.by_person import PersonsValue
 from pipeline.invoice.model import Evidence, loads
 from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.verify import UnknownField, Verified, apply_corrections, verify
@@ -115,6 +116,15 @@ def test_corrections_reach_own_fields_and_no_others() -> None:
         apply_corrections(RAW, {"own_fields.colour": "red"}, own_fields=OWN)
     with pytest.raises(UnknownField):
         apply_corrections(RAW, {"own_fields.project": "x"})
+
+
+def test_a_persons_value_that_breaks_its_pattern_is_told_as_that() -> None:
+    """The document shows it: to say that it does not would send a person looking for what is there."""
+    given = PersonsValue("own_fields.cost_centre", "RE-2026/0815", None, "root")
+    verified = verify({**RAW, "own_fields": GIVEN}, document(TEXT), own_fields=OWN, by_person=(given,))
+    (told_of,) = (one for one in verified.findings if one.code != "corrected_by_person")
+    assert (told_of.code, "not of the form" in told_of.message) == ("own_field_pattern", True)
+    assert r"\d{4}(-[A-Z])?" in told_of.message
 
 
 def test_the_model_is_told_of_them_in_words() -> None:

@@ -17,9 +17,9 @@ from pipeline.corrections import Correction
 from pipeline.document.model import Document
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError
-from pipeline.invoice.entered import NotReadable, read_entered
+from pipeline.invoice.entered import EnteredValue, NotReadable, read_entered
 from pipeline.invoice.index import DocumentIndex, index_of
-from pipeline.invoice.own_fields import OwnField, OwnType
+from pipeline.invoice.own_fields import OwnField, OwnType, misfit
 from pipeline.invoice.paths import Leaf, close_names, leaf_of, with_value
 from pipeline.job import DOCUMENT_STEP, State
 from pipeline.lock import holder, only_one
@@ -86,6 +86,8 @@ def _correction(
         currency = (result["invoice"] or {}).get("currency")
         try:
             read[path] = read_entered(path, typed, index, leaf=leaf, currency=currency)
+            if path in own:
+                _require_form(own[path], read[path], agent=result["agent"])
             data = with_value(data, path, read[path])
         except NotReadable as error:
             raise ConfigError(str(error), hint=error.hint) from error
@@ -103,6 +105,14 @@ def _leaf(path: str, own: Mapping[str, OwnField]) -> Leaf | None:
     if not path.startswith("own_fields."):
         return leaf_of(path)
     return _LEAVES.get(own[path].type, Leaf.TEXT) if path in own else None
+
+
+def _require_form(field: OwnField, value: EnteredValue, *, agent: str) -> None:
+    """Raise NotReadable for a value that the field's own settings do not allow, whatever the document shows."""
+    wrong = misfit(field, str(value)) if value is not None else None
+    if wrong is not None:
+        hint = f"what {field.name} may be stands in config/agents/{agent}.toml"
+        raise NotReadable(f"{field.path}={value}: {wrong.message}", hint=hint)
 
 
 _LEAVES = {
