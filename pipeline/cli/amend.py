@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -34,6 +34,8 @@ async def correct_job(settings: Settings, name: str, values: tuple[str, ...], *,
     with open_folders(settings) as folders:
         job = folders.outbox.find(name)
         result = _correctable(job)
+        if values and result.get("parts"):
+            raise _is_split(job, result["parts"])
         own = {field.path: field for field in folders.own_fields.get(result["agent"], ())}
         correction = _correction(job, result, values, own=own, accept=accept)
         async with DocumentReader(settings.reading, settings.scan) as reader:
@@ -61,6 +63,13 @@ def _correctable(job: JobFolder) -> dict[str, Any]:
     if result["invoice"] is None and result["agent"] != "invoice":
         raise ConfigError(f"{job.name} is the answer of the agent {result['agent']}, no invoice", hint="replay it")
     return result
+
+
+def _is_split(job: JobFolder, parts: Sequence[Mapping[str, Any]]) -> ConfigError:
+    names = ", ".join(part["job"] for part in parts[:_MAX_SHOWN])
+    more = f" and {len(parts) - _MAX_SHOWN} more" if len(parts) > _MAX_SHOWN else ""
+    hint = f"correct the one that holds the value: {names}{more}"
+    return ConfigError(f"{job.name} holds no values: its {len(parts)} invoices are jobs of their own", hint=hint)
 
 
 def _correction(
