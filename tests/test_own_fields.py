@@ -150,7 +150,8 @@ def test_the_stand_in_finds_them_by_their_labels() -> None:
         ({"name": "a", "type": "colour", "description": "x"}, "fields.0.type"),
         ({"name": "a", "description": "x", "pattern": "(a+)+"}, "the pattern of a is not taken: a repeated group"),
         ({"name": "a"}, "fields.0.description"),
-        ({"name": "a", "description": "x", "label": "y"}, "fields.0.label"),
+        ({"name": "a", "description": "x", "label": "y"}, "fields.0.label (of “a”): unknown key"),
+        ({"name": "a", "type": "date"}, "fields.0.description (of “a”)"),
         ({"name": "cost_centre", "description": "x"}, "two fields are named cost_centre"),
     ],
 )
@@ -161,6 +162,24 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, field: dict[str, str], s
         load_agents(config)
     assert said in raised.value.message
     assert "invoice.toml" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "known"),
+    [
+        ("[[goals]]\n", "[[goals]]\nimportance = 1\n", "description, name, priority"),
+        ("[limits]\n", "[limits]\nhours = 1\n", "reminders, repeated_calls, seconds, steps, tokens"),
+        ("description =", "colour = 1\ndescription =", "description, extraction, fields, files, goals"),
+    ],
+)
+def test_a_misspelt_key_is_told_with_those_that_there_are(tmp_path: Path, old: str, new: str, known: str) -> None:
+    """The keys are those of the table in which the mistake stands."""
+    config = with_fields(tmp_path)
+    file = config / "agents" / "invoice.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown key") as raised:
+        load_agents(config)
+    assert raised.value.hint.startswith(f"known here: {known}")
 
 
 def test_the_example_in_the_shipped_file_works(tmp_path: Path) -> None:
