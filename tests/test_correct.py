@@ -128,6 +128,18 @@ async def test_a_value_that_breaks_the_pattern_of_its_field_is_refused_at_once(
     assert await correct(settings, "own_fields.job_number=LW-2041", "date=2025-04-03") == 0
 
 
+async def test_an_amount_may_fit_its_pattern_as_it_is_printed(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern with a decimal comma refuses what is typed otherwise, and not the amount itself."""
+    field = {"name": "deposit", "type": "amount", "description": "deposit", "pattern": "[0-9]+,[0-9]{2}"}
+    monkeypatch.setenv("PIPELINE_CONFIG", str(with_fields(tmp_path, field)))
+    with pytest.raises(ConfigError, match="is not of the form"):
+        await correct(settings, "own_fields.deposit=100.00")
+    await correct(settings, "own_fields.deposit=100,00")
+    assert str(outcome(settings)[1]["invoice"]["own_fields"]["deposit"]) == "100.00"
+
+
 async def test_a_value_no_page_shows_needs_somebody_to_answer_for_it(settings: Settings) -> None:
     """It stays in review, without evidence and told, until it is accepted; then the finding stays, with a name."""
     assert await correct(settings, "date=2025-04-03", "due_date=2025-05-01") == 1

@@ -96,7 +96,7 @@ def _correction(
         try:
             read[path] = read_entered(path, typed, index, leaf=leaf, currency=currency)
             if path in own:
-                _require_form(own[path], read[path], agent=result["agent"])
+                _require_form(own[path], read[path], typed, agent=result["agent"])
             data = with_value(data, path, read[path])
         except NotReadable as error:
             raise ConfigError(str(error), hint=error.hint) from error
@@ -116,10 +116,13 @@ def _leaf(path: str, own: Mapping[str, OwnField]) -> Leaf | None:
     return _LEAVES.get(own[path].type, Leaf.TEXT) if path in own else None
 
 
-def _require_form(field: OwnField, value: EnteredValue, *, agent: str) -> None:
-    """Raise NotReadable for a value that the field's own settings do not allow, whatever the document shows."""
+def _require_form(field: OwnField, value: EnteredValue, typed: str, *, agent: str) -> None:
+    """Raise NotReadable for a value that the field's own settings do not allow, whatever the document shows.
+
+    A pattern is one of the printed value, so an amount or a day may fit it as it was typed.
+    """
     wrong = misfit(field, str(value)) if value is not None else None
-    if wrong is not None:
+    if wrong is not None and misfit(field, typed.strip()) is not None:
         hint = f"what {field.name} may be stands in config/agents/{agent}.toml"
         raise NotReadable(f"{field.path}={value}: {wrong.message}", hint=hint)
 
