@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -13,6 +14,8 @@ from pipeline.document.parts import PartSettings
 from pipeline.errors import ConfigError
 from pipeline.invoice.asking import Asked, FurtherField
 from pipeline.invoice.own_fields import MOST_OWN_FIELDS, OwnField
+
+_MAX_SHOWN = 40
 
 
 class GoalSettings(BaseModel, frozen=True, extra="forbid"):
@@ -113,11 +116,42 @@ def _load(path: Path, prompts: Path) -> AgentSettings:
     try:
         return AgentSettings.model_validate({**data, "name": path.stem})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        where = f"{path}: {key}" if key else f"{path}"
-        raise ConfigError(f"{where}: {message}", hint="compare with the shipped invoice.toml") from error
+        raise _explained(error, data, path) from error
+
+
+def _explained(error: ValidationError, data: Mapping[str, Any], path: Path) -> ConfigError:
+    """Turn the first mistake into one sentence and a remedy."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    where = f"{path}: {key}{_name_of(first['loc'], data)}" if key else f"{path}"
+    if first["type"] == "extra_forbidden":
+        return ConfigError(f"{where}: unknown key", hint=f"known here: {', '.join(_known_keys(first['loc'][:-1]))}")
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{where}: {message}", hint="compare with the shipped invoice.toml")
+
+
+def _name_of(place: Sequence[int | str], data: Any) -> str:
+    """Return in brackets the name that the file gives to what stands at a numbered place; nobody counts from 0."""
+    names = []
+    for part in place:
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            break
+        if isinstance(part, int) and isinstance(data, dict) and "name" in data:
+            names.append(str(data["name"])[:_MAX_SHOWN])
+    return f" (of “{names[-1]}”)" if names else ""
+
+
+def _known_keys(place: Sequence[int | str]) -> list[str]:
+    """Return the keys of the table at that place; an agent is named by its file, and not in it."""
+    table: type[BaseModel] = AgentSettings
+    for part in place:
+        if isinstance(part, str):
+            annotation = table.model_fields[part].annotation
+            inner = (annotation, *get_args(annotation))
+            table = next(one for one in inner if isinstance(one, type) and issubclass(one, BaseModel))
+    return sorted(name for name in table.model_fields if table is not AgentSettings or name != "name")
 
 
 def _prompt(path: Path, agent_file: Path) -> str:

@@ -37,7 +37,7 @@ from pipeline.outbox import DATABASE_NAME, JobFolder, Outbox
 from pipeline.postgres import missing_extra, open_postgres, require_postgres
 from pipeline.requests import Requests
 from pipeline.service import Service
-from pipeline.worker import Worker
+from pipeline.worker import Worker, actions_of, known_tools
 
 log = structlog.get_logger()
 
@@ -88,6 +88,21 @@ def misplaced(inbox: Path, outbox: Path) -> str | None:
     return None
 
 
+def usable_agents(config: Path) -> dict[str, AgentSettings]:
+    """Return every agent of a configuration folder by name.
+
+    Raises ConfigError for a file that is wrong in itself, and for one that names a tool which does not exist.
+    """
+    agents = load_agents(config)
+    for name, agent in agents.items():
+        try:
+            actions_of(agent)
+        except ConfigError as error:
+            file = config / "agents" / f"{name}.toml"
+            raise ConfigError(f"{file}: {error.message}", hint=f"tools: {', '.join(known_tools())}") from error
+    return agents
+
+
 @contextmanager
 def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Folders]:
     """Create what is missing of the folders and open the database.
@@ -99,7 +114,7 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
     problem = misplaced(inbox, root)
     if problem:
         raise ConfigError(f"[folders] {problem}", hint="choose two folders beside each other")
-    agents = load_agents(config_folder())
+    agents = usable_agents(config_folder())
     try:
         disk.make_folder(inbox)
         disk.make_folder(root)

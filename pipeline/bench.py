@@ -36,6 +36,9 @@ class Change(StrEnum):
     WRONG = "wrong"
 
 
+_WRONG_NOW = (Change.WRONG, Change.LOST)
+
+
 @dataclass(frozen=True)
 class Case:
     """Hold one file with its right values, the fields that count, and the result on record where there is one.
@@ -75,8 +78,7 @@ class CaseOutcome:
     @property
     def silent(self) -> list[str]:
         """Return the fields whose wrong value nobody is told of."""
-        wrong = (Change.WRONG, Change.LOST)
-        told = [one for one in self.fields if one.change in wrong and one.found is not None]
+        told = [one for one in self.fields if one.change in _WRONG_NOW and one.found is not None]
         return [one.field for one in told] if self.status == State.DONE else []
 
 
@@ -173,9 +175,22 @@ def by_field(outcomes: Sequence[CaseOutcome]) -> Iterator[tuple[str, Mapping[Cha
     counts: dict[str, Counter[Change]] = {}
     for outcome in outcomes:
         for one in outcome.fields:
-            name = ".".join("*" if part.isdecimal() else part for part in one.field.split("."))
-            counts.setdefault(name, Counter())[one.change] += 1
+            counts.setdefault(_any_position(one.field), Counter())[one.change] += 1
     yield from counts.items()
+
+
+def wrong_in(outcomes: Sequence[CaseOutcome]) -> dict[str, list[str]]:
+    """Return for each field, named as `by_field` does, the files in which it is wrong now."""
+    found: dict[str, dict[str, None]] = {}
+    for outcome in outcomes:
+        for one in outcome.fields:
+            if one.change in _WRONG_NOW:
+                found.setdefault(_any_position(one.field), {})[outcome.name] = None
+    return {name: list(files) for name, files in found.items()}
+
+
+def _any_position(path: str) -> str:
+    return ".".join("*" if part.isdecimal() else part for part in path.split("."))
 
 
 def _values_of(result: Result | None) -> list[str]:

@@ -16,7 +16,7 @@ import anyio
 
 from pipeline.agent import prompt_llm_for_json
 from pipeline.agent.messages import user_message
-from pipeline.app import open_folders
+from pipeline.app import open_folders, usable_agents
 from pipeline.config import SETTINGS_NAME, Settings, config_folder
 from pipeline.document.scan.presence import INSTALL, missing_libraries
 from pipeline.document.scan.settings import ScanSettings
@@ -79,6 +79,11 @@ class Check:
 async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
     """Yield the checks as they are made; what cannot be checked after a bad one is left out."""
     yield Check("settings", Grade.GOOD, f"{config_folder() / SETTINGS_NAME}")
+    try:
+        yield Check("agents", Grade.GOOD, ", ".join(usable_agents(config_folder())))
+    except PipelineError as error:
+        yield Check("agents", Grade.BAD, error.message, error.hint)
+        return
     try:
         with open_folders(settings) as folders:
             yield _folder_check("inbox", folders.inbox)

@@ -160,6 +160,13 @@ def reason_to_ignore(name: str, mode: int) -> str | None:
     return None
 
 
+def wrong_kind(path: Path, suffixes: Collection[str]) -> str | None:
+    """Say why an agent that takes these suffixes, all if empty, does not take the file, or None."""
+    if not suffixes or path.suffix.lower() in suffixes:
+        return None
+    return f"not a kind of file this agent takes ({', '.join(sorted(suffixes))})"
+
+
 def _entries(inbox: Path, agents: Mapping[str, Collection[str]]) -> Iterator[Seen | Ignored]:
     with os.scandir(inbox) as entries:
         for entry in entries:
@@ -205,7 +212,7 @@ def _look(entry: os.DirEntry[str], agent: str, agents: Mapping[str, Collection[s
     except FileNotFoundError:
         return  # gone between listing and looking
     reason = (
-        reason_to_ignore(entry.name, status.st_mode) or _wrong_kind(path, agents.get(agent, ())) or _unreadable(path)
+        reason_to_ignore(entry.name, status.st_mode) or wrong_kind(path, agents.get(agent, ())) or _unreadable(path)
     )
     if reason is None:
         yield Seen(path, agent, status.st_size, status.st_mtime_ns, status.st_ino)
@@ -217,9 +224,3 @@ def _unreadable(path: Path) -> str | None:
     if os.access(path, os.R_OK) or not path.exists():
         return None
     return "it cannot be read: give the daemon the right to"
-
-
-def _wrong_kind(path: Path, suffixes: Collection[str]) -> str | None:
-    if not suffixes or path.suffix.lower() in suffixes:
-        return None
-    return f"not a kind of file this agent takes ({', '.join(sorted(suffixes))})"

@@ -9,8 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline.errors import ConfigError
-from pipeline.invoice.paths import same, value_at
+from pipeline.invoice.model import Invoice, Kind, loads
+from pipeline.invoice.paths import KIND_PATH, same, value_at
 
 HEADER = (
     "invoice_number",
@@ -28,6 +31,7 @@ LINE = ("description", "quantity", "unit_price", "total")
 Answer = dict[str, Any]
 _CREDIT_NOTES = frozenset({"381", "384", "396", "261", "262", "296", "308"})
 _TOTALS = ("total_amount", "net_amount", "tax_amount")
+_MISTAKES = (ValueError, KeyError, TypeError, AttributeError)
 _RATES = ("5.5", "7", "10", "13", "19", "20", "21", "25")
 
 
@@ -73,8 +77,7 @@ def load_truths(folder: Path) -> list[Truth]:
     """
     listing = folder / "truth.json"
     if listing.exists():
-        rows = json.loads(listing.read_text(encoding="utf-8")).items()
-        return [_listed(folder / name, row) for name, row in sorted(rows)]
+        return _listed_in(listing)
     found = []
     for path in sorted(folder.glob("*.json")):
         source = next((each for each in sorted(folder.glob(f"{path.stem}.*")) if each.suffix != ".json"), None)
@@ -119,12 +122,48 @@ def apart_by_number(truths: Iterable[Truth]) -> list[list[Truth]]:
     return [list(group.values()) for group in groups]
 
 
+def _listed_in(path: Path) -> list[Truth]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8")).items()
+        return [_listed(path.parent / name, row) for name, row in sorted(rows)]
+    except _MISTAKES as error:
+        hint = "it maps each file's name to its kind, number, date, currency, total and state"
+        raise ConfigError(f"{path} is no list of truths: {_problem(error)}", hint=hint) from error
+
+
 def _read(path: Path, source: Path) -> Truth:
     try:
-        return _beside(source, json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        hint = "it needs issue_date and total_amount as texts, such as 2026-01-31 and 120.00"
-        raise ConfigError(f"{path} is no truth of {source.name}: {type(error).__name__} {error}", hint=hint) from error
+        row = loads(path.read_text(encoding="utf-8"))
+        return _of_result(source, row) if _is_result(row) else _beside(source, row)
+    except _MISTAKES as error:
+        hint = (
+            "it needs issue_date and total_amount, such as 2026-01-31 and 120.00, and may have other fields; or it is "
+            "a result.json, or what stands under its invoice: date, total_amount, vendor.name and so on"
+        )
+        raise ConfigError(f"{path} is no truth of {source.name}: {_problem(error)}", hint=hint) from error
+
+
+def _problem(error: Exception) -> str:
+    match error:
+        case KeyError():
+            return f"{error.args[0]} is missing"
+        case ValidationError():
+            first = error.errors()[0]
+            return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return f"{type(error).__name__} {error}"
+
+
+def _is_result(row: Mapping[str, Any]) -> bool:
+    """Say whether the values have the names of a result; the other form has an `issue_date`."""
+    return "invoice" in row or ("issue_date" not in row and ("date" in row or "vendor" in row))
+
+
+def _of_result(path: Path, row: Mapping[str, Any]) -> Truth:
+    bare = {name: value for name, value in row.items() if name != KIND_PATH}
+    invoice = Invoice.from_json((row["invoice"] or {}) if "invoice" in row else bare)
+    credit = invoice.total_amount is not None and invoice.total_amount < 0
+    kind = Kind(row.get(KIND_PATH) or (Kind.CREDIT_NOTE if credit else Kind.INVOICE))
+    return Truth(path, _family(path, {}), {**invoice.to_json(), KIND_PATH: kind.value})
 
 
 def _listed(path: Path, row: Mapping[str, Any]) -> Truth:
@@ -135,7 +174,7 @@ def _listed(path: Path, row: Mapping[str, Any]) -> Truth:
 
 def _beside(path: Path, row: Mapping[str, Any]) -> Truth:
     meta = row.get("meta", {})
-    credit = meta.get("type_code") in _CREDIT_NOTES or row["total_amount"].startswith("-")
+    credit = meta.get("type_code") in _CREDIT_NOTES or str(row["total_amount"]).startswith("-")
     names = {name: row.get(name) for name in ("invoice_number", "due_date", "currency", *_TOTALS)}
     party = {"address": None, "iban": None}
     values: Answer = {

@@ -122,7 +122,7 @@ class Worker:
         if not document.text.strip() and not only_seen(document):
             # A scan that was read for the sake of its e-invoice, of which nothing came.
             raise refusal(Reason.NO_TEXT, document.name)
-        actions = ActionRegistry(tags=settings.tags or None, tool_names=settings.tools or None)
+        actions = actions_of(settings)
         task = document_task(settings, document)
         async with session_of(self._model) as model:
             seeing = await self._sees(document, job, model, steps)
@@ -228,6 +228,16 @@ class Worker:
                 "state": steps.state,
             },
         )
+
+
+def actions_of(agent: AgentSettings) -> ActionRegistry:
+    """Return the tools that an agent's file names; raise ConfigError where there is no such tool or tag."""
+    return ActionRegistry(tags=agent.tags or None, tool_names=agent.tools or None)
+
+
+def known_tools() -> tuple[str, ...]:
+    """Return the names of all tools that an agent's file may name."""
+    return tuple(sorted(action.name for action in ActionRegistry().get_actions()))
 
 
 def _prompts_version(settings: AgentSettings) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from pipeline.bench import Case, Change, by_field, find_cases, judge_case, totals_of
+from pipeline.bench import Case, Change, by_field, find_cases, judge_case, totals_of, wrong_in
 from pipeline.cli.amend import correct_job
-from pipeline.cli.measure import run_bench
+from pipeline.cli.measure import print_outcomes, run_bench
 from pipeline.cli.work import run_files
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
@@ -123,7 +125,58 @@ def test_nothing_to_measure_against_is_a_clear_error(settings: Settings, tmp_pat
         find_cases(settings, [tmp_path], agent=None)
     (tmp_path / "a.pdf").write_bytes(b"%PDF")
     (tmp_path / "a.json").write_text('{"total": 1}')
-    with pytest.raises(ConfigError, match=r"a\.json is no truth of a\.pdf"):
+    with pytest.raises(ConfigError, match=r"a\.json is no truth of a\.pdf: total_amount is missing") as refused:
         find_cases(settings, [tmp_path], agent=None)
+    assert "issue_date" in refused.value.hint
+    assert "result.json" in refused.value.hint
     with pytest.raises(ConfigError, match="no agent"):
         find_cases(settings, [], agent="nobody")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"kind": "invoice", "status": "done", "invoice": {"date": "2026-01-31", "total_amount": 120.5}},
+        {"date": "2026-01-31", "total_amount": "120.50", "vendor": {"name": None}},
+        {"issue_date": "2026-01-31", "total_amount": 120.5},
+    ],
+)
+def test_a_truth_has_the_form_of_a_result_or_its_own(settings: Settings, tmp_path: Path, row: dict[str, Any]) -> None:
+    """What a result is written as is a truth too; what it leaves open counts for nothing."""
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    (tmp_path / "a.json").write_text(json.dumps(row))
+    (one,) = find_cases(settings, [tmp_path], agent=None)
+    assert one.fields == ("kind", "date", "total_amount")
+    outcome = judge_case(one, result(date="2026-01-31", total_amount=Decimal("120.50")))
+    assert {each.change for each in outcome.fields} == {Change.RIGHT}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "said"),
+    [
+        ("a.json", {"invoice": {"total": 1}}, r"a\.json is no truth of a\.pdf: total: Extra"),
+        ("a.json", {"date": "soon"}, r"a\.json is no truth of a\.pdf: date: "),
+        ("a.json", {"kind": "poem", "invoice": None}, "poem"),
+        ("a.json", [], r"a\.json is no truth"),
+        ("truth.json", {"a.pdf": {"number": "1"}}, r"truth\.json is no list of truths: date is missing"),
+        ("truth.json", [], r"truth\.json is no list"),
+    ],
+)
+def test_a_truth_of_no_known_form_is_named(
+    settings: Settings, tmp_path: Path, name: str, row: object, said: str
+) -> None:
+    """The message names the file and the key."""
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    (tmp_path / name).write_text(json.dumps(row))
+    with pytest.raises(ConfigError, match=said):
+        find_cases(settings, [tmp_path], agent=None)
+
+
+def test_a_wrong_field_names_its_files(capsys: pytest.CaptureFixture[str]) -> None:
+    """Positions in lists are taken together and a file is named once; of many files the table shows a few."""
+    lines = case(None, line_items=[{"total": "1"}, {"total": "2"}])
+    both = replace(lines, fields=("line_items.0.total", "line_items.1.total"))
+    outcomes = [judge_case(replace(both, name=f"{number}.pdf"), None) for number in range(5)]
+    assert wrong_in(outcomes) == {"line_items.*.total": [f"{number}.pdf" for number in range(5)]}
+    print_outcomes(outcomes, totals_of(outcomes))
+    assert "0.pdf, 1.pdf, 2.pdf and 2" in " ".join(capsys.readouterr().out.split())

@@ -123,6 +123,20 @@ def test_run_prints_results_as_json_lines(worked: Path, server: str) -> None:
     assert loads(line)["source"]["name"] == "kettenglueck-lastenrad.txt"
 
 
+def test_run_refuses_what_the_inbox_refuses_and_goes_on(worked: Path, server: str, tmp_path: Path) -> None:
+    """A kind of file that the agent does not take is named with the reason, makes no job, and ends with 1."""
+    (tmp_path / "notes.md").write_text("# Notes")
+    files = [str(tmp_path / "notes.md"), *samples("kettenglueck-lastenrad.txt")]
+    before = len(list(worked.glob("outbox/*/*/")))
+    done = pipeline("run", "--json", *files, place=worked, url=server)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
+    assert f"{tmp_path / 'notes.md'} is not taken: not a kind of file" in done.stderr
+    assert len(list(worked.glob("outbox/*/*/"))) == before
+    # Where nothing is left, nothing has to be there: no model server, and no folders.
+    alone = pipeline("run", str(tmp_path / "notes.md"), place=tmp_path)
+    assert (alone.returncode, (tmp_path / "outbox").exists()) == (1, False)
+
+
 def test_run_copies_and_does_not_move(worked: Path) -> None:
     """The files given to `run` stay where they are, and their bytes lie beside the result."""
     job = worked / "outbox" / "failed" / job_of(worked, "failed")

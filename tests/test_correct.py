@@ -14,6 +14,7 @@ import anyio
 import pytest
 from faulty_disk import Died, Fault, Scenario, World
 from jsonschema import Draft202012Validator
+from test_own_fields import with_fields
 
 from pipeline.app import open_app, open_folders
 from pipeline.cli.again import Selection, replay_jobs
@@ -111,6 +112,32 @@ async def test_a_printed_value_that_a_person_chose_is_a_fact_again(settings: Set
     assert result["evidence"]["date"] == {"page": 1, "quote": "Date: 03/04/2025"}
     assert [one["severity"] for one in result["findings"] if one["code"] == "corrected_by_person"] == ["info"]
     assert stored(settings) == [("done", "LW-2041", "120.00")]
+
+
+async def test_a_value_that_breaks_the_pattern_of_its_field_is_refused_at_once(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pattern is named, and the agent's file that holds it; one that keeps to it is taken."""
+    field = {"name": "job_number", "description": "number", "pattern": "[A-Z]{2}-[0-9]{4}"}
+    monkeypatch.setenv("PIPELINE_CONFIG", str(with_fields(tmp_path, field)))
+    with pytest.raises(ConfigError, match="is not of the form") as refused:
+        await correct(settings, "own_fields.job_number=120.00")
+    assert "[A-Z]{2}-[0-9]{4}" in refused.value.message
+    assert "config/agents/invoice.toml" in refused.value.hint
+    assert not list(settings.folders.outbox.glob("*/*/corrections.jsonl"))
+    assert await correct(settings, "own_fields.job_number=LW-2041", "date=2025-04-03") == 0
+
+
+async def test_an_amount_may_fit_its_pattern_as_it_is_printed(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern with a decimal comma refuses what is typed otherwise, and not the amount itself."""
+    field = {"name": "deposit", "type": "amount", "description": "deposit", "pattern": "[0-9]+,[0-9]{2}"}
+    monkeypatch.setenv("PIPELINE_CONFIG", str(with_fields(tmp_path, field)))
+    with pytest.raises(ConfigError, match="is not of the form"):
+        await correct(settings, "own_fields.deposit=100.00")
+    await correct(settings, "own_fields.deposit=100,00")
+    assert str(outcome(settings)[1]["invoice"]["own_fields"]["deposit"]) == "100.00"
 
 
 async def test_a_value_no_page_shows_needs_somebody_to_answer_for_it(settings: Settings) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
-from pipeline.config import Settings
+from pipeline.app import open_folders
+from pipeline.config import Settings, shipped_config
 from pipeline.doctor import Check, Grade, examine_setup
+from pipeline.errors import ConfigError
 from pipeline.llm.standin import Fault, FaultRule, StandInServer, StandInSettings
 
 ORDER = [
     "settings",
+    "agents",
     "inbox",
     "outbox",
     "watching",
@@ -102,3 +107,22 @@ async def test_every_check_that_is_not_good_has_a_remedy(settings: Settings) -> 
     async with StandInServer(StandInSettings(tool_use=False, context_tokens=4096)) as server:
         checks = await examined(settings, server)
     assert all(check.remedy for check in checks.values() if check.grade is not Grade.GOOD)
+
+
+@pytest.mark.parametrize(("line", "said"), [('tools = ["fly"]', "`fly`"), ('tags = ["flying"]', "`flying`")])
+async def test_an_agent_that_names_an_unknown_tool_is_found_before_any_document(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
+) -> None:
+    """Every command that opens the folders names file and tool, and the tools there are; `doctor` has a line for it."""
+    shutil.copytree(shipped_config(), tmp_path / "config")
+    file = tmp_path / "config" / "agents" / "code-review.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(r"^tools = .*$", line, text, count=1, flags=re.MULTILINE), encoding="utf-8")
+    monkeypatch.setenv("PIPELINE_CONFIG", str(tmp_path / "config"))
+    with pytest.raises(ConfigError) as refused, open_folders(settings):
+        pass
+    assert str(file) in refused.value.message
+    assert said in refused.value.message
+    assert "store_invoice, terminate" in refused.value.hint
+    check = (await examined(settings))["agents"]
+    assert (check.grade, check.remedy) == (Grade.BAD, refused.value.hint)

@@ -16,6 +16,8 @@ from lxml import etree
 from pydantic import Field
 from xlsxwriter.utility import xl_range
 
+from pipeline.cli.hand_over import export_invoices
+from pipeline.config import Settings
 from pipeline.disk import Disk
 from pipeline.errors import ConfigError
 from pipeline.export import Filter, Form, export_to, invoice_columns, line_columns, since_day, stream_text
@@ -219,3 +221,37 @@ def test_a_folder_that_is_not_there_is_a_clear_error(store: InvoiceStore, tmp_pa
     for form in (Form.CSV, Form.XLSX):
         with pytest.raises(ConfigError, match="cannot be written"):
             export_to(tmp_path / "none" / "all", store, Disk(), form=form, wanted=Filter())
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "start"),
+    [
+        ("k.xlsx", None, b"PK"),
+        ("q.json", None, b""),
+        ("k.CSV", None, b"\xef\xbb\xbf"),
+        ("k.txt", None, b"\xef\xbb\xbf"),
+        ("k.txt", "xlsx", b"PK"),
+        ("k.json", "json", b""),
+    ],
+)
+def test_without_a_format_a_file_is_written_as_its_name_ends(
+    own_folders: Settings, tmp_path: Path, name: str, form: str | None, start: bytes
+) -> None:
+    """No spreadsheet's file holds csv unseen; an ending that means nothing leaves the choice to the option."""
+    export_invoices(own_folders, form=form, out=tmp_path / name)
+    assert (tmp_path / name).read_bytes()[:3].startswith(start)
+    assert bool((tmp_path / name).read_bytes()) == bool(start)
+
+
+def test_a_format_that_contradicts_the_ending_is_refused(own_folders: Settings, tmp_path: Path) -> None:
+    """Nothing is written, and the hint says which ending goes with the format."""
+    with pytest.raises(ConfigError, match="do not go together") as refused:
+        export_invoices(own_folders, form="csv", out=tmp_path / "k.xlsx")
+    assert ".csv" in refused.value.hint
+    assert not (tmp_path / "k.xlsx").exists()
+
+
+@pytest.fixture
+def own_folders(tmp_path: Path) -> Settings:
+    """Return settings over empty folders."""
+    return Settings.model_validate({"folders": {"inbox": tmp_path / "in", "outbox": tmp_path / "out"}})

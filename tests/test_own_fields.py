@@ -21,6 +21,7 @@ from pipeline.config import Settings, shipped_config
 from pipeline.errors import ConfigError
 from pipeline.export.rows import invoice_row
 from pipeline.invoice.asking import Asked
+from pipeline.invoice.by_person import PersonsValue
 from pipeline.invoice.model import Evidence, loads
 from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.verify import UnknownField, Verified, apply_corrections, verify
@@ -117,6 +118,15 @@ def test_corrections_reach_own_fields_and_no_others() -> None:
         apply_corrections(RAW, {"own_fields.project": "x"})
 
 
+def test_a_persons_value_that_breaks_its_pattern_is_told_as_that() -> None:
+    """The document shows it: to say that it does not would send a person looking for what is there."""
+    given = PersonsValue("own_fields.cost_centre", "RE-2026/0815", None, "root")
+    verified = verify({**RAW, "own_fields": GIVEN}, document(TEXT), own_fields=OWN, by_person=(given,))
+    (told_of,) = (one for one in verified.findings if one.code != "corrected_by_person")
+    assert (told_of.code, "not of the form" in told_of.message) == ("own_field_pattern", True)
+    assert r"\d{4}(-[A-Z])?" in told_of.message
+
+
 def test_the_model_is_told_of_them_in_words() -> None:
     """Prompt and schema name every field; a prompt without own fields stays as it is."""
     asked = Asked(own=OWN)
@@ -140,7 +150,8 @@ def test_the_stand_in_finds_them_by_their_labels() -> None:
         ({"name": "a", "type": "colour", "description": "x"}, "fields.0.type"),
         ({"name": "a", "description": "x", "pattern": "(a+)+"}, "the pattern of a is not taken: a repeated group"),
         ({"name": "a"}, "fields.0.description"),
-        ({"name": "a", "description": "x", "label": "y"}, "fields.0.label"),
+        ({"name": "a", "description": "x", "label": "y"}, "fields.0.label (of “a”): unknown key"),
+        ({"name": "a", "type": "date"}, "fields.0.description (of “a”)"),
         ({"name": "cost_centre", "description": "x"}, "two fields are named cost_centre"),
     ],
 )
@@ -151,6 +162,24 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, field: dict[str, str], s
         load_agents(config)
     assert said in raised.value.message
     assert "invoice.toml" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "known"),
+    [
+        ("[[goals]]\n", "[[goals]]\nimportance = 1\n", "description, name, priority"),
+        ("[limits]\n", "[limits]\nhours = 1\n", "reminders, repeated_calls, seconds, steps, tokens"),
+        ("description =", "colour = 1\ndescription =", "description, extraction, fields, files, goals"),
+    ],
+)
+def test_a_misspelt_key_is_told_with_those_that_there_are(tmp_path: Path, old: str, new: str, known: str) -> None:
+    """The keys are those of the table in which the mistake stands."""
+    config = with_fields(tmp_path)
+    file = config / "agents" / "invoice.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown key") as raised:
+        load_agents(config)
+    assert raised.value.hint.startswith(f"known here: {known}")
 
 
 def test_the_example_in_the_shipped_file_works(tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 import jsonschema
+import pytest
 from click.testing import CliRunner
 from conftest import process_as_before
 from test_pipeline import SCHEMA, finished, results, serving, until
 
 from pipeline.cli import main
+from pipeline.cli.amend import correct_job
 from pipeline.config import Settings
+from pipeline.errors import ConfigError
 from pipeline.invoice.model import loads
 from pipeline.replay import replay_recorded
 
@@ -79,6 +82,16 @@ async def test_show_names_parts_and_parent(settings: Settings) -> None:
     assert f"pages 1, 2: {one['job']}" in of_whole
     assert f"split by {whole['job']}" in of_one
     assert "pages 1, 2 of it" in of_one
+
+
+async def test_values_are_corrected_in_the_parts_and_not_in_the_whole_file(settings: Settings) -> None:
+    """The file's own job refuses values and names the jobs of its parts, which take them."""
+    whole, one, two = await dropped(settings, jobs=3)
+    with pytest.raises(ConfigError, match="2 invoices are jobs of their own") as refused:
+        await correct_job(settings, whole["job"], ("total_amount=1",), accept=False, as_json=True)
+    assert one["job"] in refused.value.hint
+    assert two["job"] in refused.value.hint
+    assert await correct_job(settings, one["job"], ("total_amount=120.00",), accept=False, as_json=True) == 0
 
 
 def result_text(settings: Settings, result: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 
 import aiohttp
@@ -26,3 +27,15 @@ async def test_serves_as_a_child_process() -> None:
                 assert [model["id"] for model in (await response.json())["data"]] == ["one", "two"]
             process.terminate()
             assert await process.wait() == 0
+
+
+async def test_a_taken_port_is_one_clear_line() -> None:
+    """The child ends with code 2 and says which port is taken and what to do, without a traceback."""
+    with socket.socket() as taken, anyio.fail_after(30):
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = await anyio.run_process([sys.executable, "-m", "pipeline.llm.standin", "--port", port], check=False)
+    told = ended.stderr.decode().splitlines()
+    assert ended.returncode == 2
+    assert [(port in line, "--port" in line) for line in told] == [(True, True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -17,9 +17,9 @@ from pipeline.corrections import Correction
 from pipeline.document.model import Document
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError
-from pipeline.invoice.entered import NotReadable, read_entered
+from pipeline.invoice.entered import EnteredValue, NotReadable, read_entered
 from pipeline.invoice.index import DocumentIndex, index_of
-from pipeline.invoice.own_fields import OwnField, OwnType
+from pipeline.invoice.own_fields import OwnField, OwnType, misfit
 from pipeline.invoice.paths import Leaf, close_names, leaf_of, with_value
 from pipeline.job import DOCUMENT_STEP, State
 from pipeline.lock import holder, only_one
@@ -34,6 +34,8 @@ async def correct_job(settings: Settings, name: str, values: tuple[str, ...], *,
     with open_folders(settings) as folders:
         job = folders.outbox.find(name)
         result = _correctable(job)
+        if values and result.get("parts"):
+            raise _is_split(job, result["parts"])
         own = {field.path: field for field in folders.own_fields.get(result["agent"], ())}
         correction = _correction(job, result, values, own=own, accept=accept)
         async with DocumentReader(settings.reading, settings.scan) as reader:
@@ -63,6 +65,13 @@ def _correctable(job: JobFolder) -> dict[str, Any]:
     return result
 
 
+def _is_split(job: JobFolder, parts: Sequence[Mapping[str, Any]]) -> ConfigError:
+    names = ", ".join(part["job"] for part in parts[:_MAX_SHOWN])
+    more = f" and {len(parts) - _MAX_SHOWN} more" if len(parts) > _MAX_SHOWN else ""
+    hint = f"correct the one that holds the value: {names}{more}"
+    return ConfigError(f"{job.name} holds no values: its {len(parts)} invoices are jobs of their own", hint=hint)
+
+
 def _correction(
     job: JobFolder, result: dict[str, Any], values: Iterable[str], *, own: Mapping[str, OwnField], accept: bool
 ) -> Correction:
@@ -86,6 +95,8 @@ def _correction(
         currency = (result["invoice"] or {}).get("currency")
         try:
             read[path] = read_entered(path, typed, index, leaf=leaf, currency=currency)
+            if path in own:
+                _require_form(own[path], read[path], typed, agent=result["agent"])
             data = with_value(data, path, read[path])
         except NotReadable as error:
             raise ConfigError(str(error), hint=error.hint) from error
@@ -103,6 +114,17 @@ def _leaf(path: str, own: Mapping[str, OwnField]) -> Leaf | None:
     if not path.startswith("own_fields."):
         return leaf_of(path)
     return _LEAVES.get(own[path].type, Leaf.TEXT) if path in own else None
+
+
+def _require_form(field: OwnField, value: EnteredValue, typed: str, *, agent: str) -> None:
+    """Raise NotReadable for a value that the field's own settings do not allow, whatever the document shows.
+
+    A pattern is one of the printed value, so an amount or a day may fit it as it was typed.
+    """
+    wrong = misfit(field, str(value)) if value is not None else None
+    if wrong is not None and misfit(field, typed.strip()) is not None:
+        hint = f"what {field.name} may be stands in config/agents/{agent}.toml"
+        raise NotReadable(f"{field.path}={value}: {wrong.message}", hint=hint)
 
 
 _LEAVES = {

@@ -14,15 +14,15 @@ from pipeline.export import Filter, Form, export_to, since_day, stream_text
 def export_invoices(
     settings: Settings,
     *,
-    form: str,
+    form: str | None = None,
     lines: bool = False,
     since: str | None = None,
     status: str = "all",
     locale: str | None = None,
     out: Path | None = None,
 ) -> None:
-    """Write the invoice database to a file, or to standard output."""
-    wanted, kind = Filter(since_day(since), None if status == "all" else status), Form(form)
+    """Write the invoice database to a file, or to standard output; without a form as the file's name ends, else csv."""
+    wanted, kind = Filter(since_day(since), None if status == "all" else status), _form(form, out)
     if kind is Form.XLSX and (lines or locale or out is None):
         hint = "name it with --out; it has a sheet of lines, and each country's program writes numbers its way"
         raise ConfigError("xlsx is written to a file, without --lines and --locale", hint=hint)
@@ -33,3 +33,13 @@ def export_invoices(
             stream_text(folders.store, sys.stdout, form=kind, wanted=wanted, lines=lines, locale=locale)
         else:
             export_to(out, folders.store, folders.disk, form=kind, wanted=wanted, lines=lines, locale=locale)
+
+
+def _form(named: str | None, out: Path | None) -> Form:
+    """Return what to write; an ending that belongs to no form fits them all."""
+    ending = out.suffix.lower().removeprefix(".") if out else ""
+    meant = Form(ending) if ending in set(Form) else None
+    chosen = Form(named) if named else meant or Form.CSV
+    if meant not in (None, chosen):
+        raise ConfigError(f"--out {out} and --format {chosen} do not go together", hint=f"name a .{chosen} file")
+    return chosen

@@ -240,9 +240,11 @@ def bench(folders: tuple[Path, ...], settings: Settings, agent: str | None, as_j
 
 @main.command()
 @with_settings
-@click.option("--format", "form", type=click.Choice(["csv", "json", "xlsx"]), default="csv", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json", "xlsx"]), help="By default as --out ends, else csv."
+)
 @click.option("--lines", is_flag=True, help="One row for each invoice line; xlsx has them on a second sheet anyway.")
-@click.option("--since", help="Only invoices stored on this day (YYYY-MM-DD, UTC) or later.")
+@click.option("--since", help="Only files received on this day (YYYY-MM-DD, UTC) or later.")
 @click.option(
     "--status", type=click.Choice(["done", "review", "all"]), default="all", show_default=True, help="Only those."
 )

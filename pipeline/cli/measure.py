@@ -10,13 +10,15 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.bench import CaseOutcome, Change, Totals, by_field, find_cases, measure, totals_of
+from pipeline.bench import CaseOutcome, Change, Totals, by_field, find_cases, measure, totals_of, wrong_in
 from pipeline.cli.tables import compact, print_json, screen
 from pipeline.cli.work import progress_of, require_host
 from pipeline.config import Settings
 from pipeline.job import State
 
 _MAX_SHOWN = 40
+_MAX_FILES = 3
+_MAX_NAME_CHARACTERS = 60
 
 
 async def run_bench(settings: Settings, folders: tuple[Path, ...], *, agent: str | None, as_json: bool) -> int:
@@ -30,17 +32,21 @@ async def run_bench(settings: Settings, folders: tuple[Path, ...], *, agent: str
         files = [{**asdict(one), "silent": one.silent} for one in outcomes]
         print_json({"totals": asdict(totals), "files": files})
     else:
-        _print(outcomes, totals)
+        print_outcomes(outcomes, totals)
     return 1 if totals.states.get(State.FAILED.value) else 0
 
 
-def _print(outcomes: Sequence[CaseOutcome], totals: Totals) -> None:
+def print_outcomes(outcomes: Sequence[CaseOutcome], totals: Totals) -> None:
+    """Print what became of each field, which changed, and the totals."""
     table = Table(header_style="bold")
     table.add_column("field", overflow="fold")
     for change in Change:
         table.add_column(change.value, justify="right")
+    table.add_column("wrong in", overflow="fold")
+    wrong = wrong_in(outcomes)
     for name, counts in by_field(outcomes):
-        table.add_row(name, *(str(counts[change]) if counts[change] else "" for change in Change))
+        cells = (str(counts[change]) if counts[change] else "" for change in Change)
+        table.add_row(name, *cells, escape(_few(wrong.get(name, []))))
     screen.print(table)
     changed = [(outcome, one) for outcome in outcomes for one in outcome.fields if one.change in _TOLD]
     for outcome, one in changed[:_MAX_SHOWN]:
@@ -67,6 +73,11 @@ def _print_totals(totals: Totals) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _few(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
+    return ", ".join(compact(name, _MAX_NAME_CHARACTERS) for name in files[:_MAX_FILES]) + more
 
 
 def _shown(value: Any) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 
 import structlog
 
-from pipeline.app import App, open_app
+from pipeline.app import App, open_app, usable_agents
 from pipeline.cli.tables import notes, print_json, print_results, progress_bar
-from pipeline.config import Settings
+from pipeline.config import Settings, config_folder
 from pipeline.engine.seam import Observer, Progress
 from pipeline.errors import ConfigError
+from pipeline.inbox import wrong_kind
 from pipeline.job import FINISHED, State
 from pipeline.llm.hosts import look_at
 from pipeline.outbox import Outbox
@@ -36,14 +37,14 @@ async def serve_inbox(settings: Settings, *, once: bool) -> int:
 
 async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, as_json: bool) -> int:
     """Work off the files; print their results; return the exit code."""
+    taken = _taken(files, agent)
+    if not taken:
+        return 1
     if settings.daemon.engine == "files":
-        await _require_host_for(files, settings)
-    with progress_of("invoices", len(files)) as tell:
+        await _require_host_for(taken, settings)
+    with progress_of("invoices", len(taken)) as tell:
         async with open_app(settings, doing="run", one_shot=True, observer=tell) as app:
-            if agent not in app.folders.agents:
-                known = ", ".join(sorted(app.folders.agents))
-                raise ConfigError(f"no agent is named {agent}", hint=f"agents: {known}")
-            jobs = await app.service.run([(path, agent) for path in files])
+            jobs = await app.service.run([(path, agent) for path in taken])
             results = finished_results(app.folders.outbox, jobs)
     if as_json:
         for result in results:
@@ -53,7 +54,19 @@ async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, 
     raise_if_host_lost(app)
     if not as_json:
         notes.print(f"Results and traces: {app.folders.outbox.root}")
-    return 1 if any(result["status"] == State.FAILED for result in results) or len(results) < len(files) else 0
+    is_failed = any(result["status"] == State.FAILED for result in results)
+    return 1 if is_failed or len(taken) < len(files) or len(results) < len(taken) else 0
+
+
+def _taken(files: tuple[Path, ...], agent: str) -> tuple[Path, ...]:
+    """Return the files of a kind that the agent takes, as from the inbox; say of the others why they are not taken."""
+    agents = usable_agents(config_folder())
+    if agent not in agents:
+        raise ConfigError(f"no agent is named {agent}", hint=f"agents: {', '.join(sorted(agents))}")
+    refused = {path: reason for path in files if (reason := wrong_kind(path, agents[agent].files.extensions))}
+    for path, reason in refused.items():
+        notes.print(f"{path} is not taken: {reason}", markup=False, highlight=False, soft_wrap=True)
+    return tuple(path for path in files if path not in refused)
 
 
 async def _require_host_for(files: tuple[Path, ...], settings: Settings) -> None:

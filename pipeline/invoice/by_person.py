@@ -16,6 +16,8 @@ from pipeline.invoice.paths import KIND_PATH, Leaf, leaf_of, same, value_at, wit
 
 CORRECTED = "corrected_by_person"
 _ABSENT = "not_in_document"
+# These say themselves why the value was not looked for in the document.
+_MISFITS = ("own_field_pattern", "own_field_too_long")
 # What a person settles by choosing one of the document's readings.
 _SETTLED = ("_ambiguous", "sign_from_document")
 
@@ -74,7 +76,7 @@ def lay_over(
         if place is not None:
             kept[one.field] = place
         elif one.value is not None:
-            said.append(_absent(one, own))
+            said.append(next((each for each in own if each.code in _MISFITS), None) or _absent(one, own))
     return Laid(Invoice.from_json(data), kept, tuple(said))
 
 

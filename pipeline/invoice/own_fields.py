@@ -17,6 +17,7 @@ from pipeline.invoice.patterns import LONGEST_MATCHED, LONGEST_PATTERN, fits, pa
 MOST_OWN_FIELDS = 20
 # So long a value may be; one with a pattern is shorter, see `patterns`.
 _LONGEST_VALUE = 200
+_MAX_SHOWN = 80
 
 
 class OwnType(StrEnum):
@@ -82,6 +83,17 @@ def check_own_fields(values: Mapping[str, OwnValue], own: Sequence[OwnField]) ->
             yield error("own_field_missing", field.path, f"The required field {field.name} was not found.")
 
 
+def misfit(field: OwnField, value: str) -> Finding | None:
+    """Return what is wrong with the form of a value, whoever gave it; None where it may stand in the field."""
+    make = error if field.required else warning
+    if len(value) > field.longest:
+        return make("own_field_too_long", field.path, f"{field.name} is over {field.longest} long.")
+    if field.pattern and not fits(field.pattern, value):
+        message = f"“{value[:_MAX_SHOWN]}” is not of the form asked for {field.name}, which is {field.pattern}"
+        return make("own_field_pattern", field.path, message)
+    return None
+
+
 def unread_own_fields(own: Sequence[OwnField]) -> tuple[dict[str, OwnValue], tuple[Finding, ...]]:
     """Return the fields of an e-invoice: nobody looks for them there, and every one of them is told."""
     message = "An e-invoice is read without the model, which alone looks for {}: give its value as a correction."
@@ -98,14 +110,10 @@ def _ground(grounding: Grounding, field: OwnField, claim: Decimal | str | None) 
     if claim is None:
         return None
     severity = Severity.ERROR if field.required else Severity.WARNING
-    make = error if field.required else warning
     printed = str(claim)
-    if len(printed) > field.longest:
-        grounding.findings.append(make("own_field_too_long", field.path, f"{field.name} is over {field.longest} long."))
-        return None
-    if field.pattern and not fits(field.pattern, printed):
-        message = f"“{printed[:80]}” was read, which is not of the form asked for {field.name}."
-        grounding.findings.append(make("own_field_pattern", field.path, message))
+    wrong_form = misfit(field, printed)
+    if wrong_form is not None:
+        grounding.findings.append(wrong_form)
         return None
     match field.type:
         case OwnType.TEXT:

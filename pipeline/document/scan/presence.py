@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+# Also right in a checkout: what is installed already is only given the extra.
 INSTALL = "pip install 'invoice-pipeline[scan]'"
-INSTALL_HINT = (
-    f"It is probably a scan. Install text recognition with {INSTALL} (in a checkout: pip install '.[scan]'), then "
-    "replay the job."
-)
+INSTALL_HINT = f"It is probably a scan. Install text recognition with {INSTALL}, then replay the job."
 _LIBRARIES = ("rapidocr", "onnxruntime", "cv2", "numpy", "PIL")
 
 

@@ -10,13 +10,21 @@ import sys
 import anyio
 import structlog
 
+from pipeline.errors import ConfigError
 from pipeline.llm.standin import StandInServer, StandInSettings
+
+_NOT_STARTED = 2
 
 
 def main() -> None:
     """Read the options and serve; standard output is for the one line, logs go to standard error."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    anyio.run(_serve, _settings(sys.argv[1:]))
+    settings = _settings(sys.argv[1:])
+    try:
+        anyio.run(_serve, settings)
+    except ConfigError as error:
+        sys.stderr.write(f"{error.message}: {error.hint}\n")
+        sys.exit(_NOT_STARTED)
 
 
 async def _serve(settings: StandInSettings) -> None:

@@ -20,6 +20,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
+from pipeline.errors import ConfigError
 from pipeline.llm.protocol import digest
 from pipeline.llm.standin import listings, wire
 from pipeline.llm.standin.answers import answer, kind_of
@@ -395,9 +396,10 @@ def _listener(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((_HOST, port))
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        hint = "choose another --port, or none for a free one"
+        raise ConfigError(f"port {port} cannot be used ({error.strerror})", hint=hint) from error
     return listener
 
 
