@@ -192,6 +192,54 @@ def test_status_counts_what_lies_where(worked: Path) -> None:
     assert [Path(one["path"]).name for one in status["ignored"]] == ["letter.docx"]
 
 
+def test_status_names_the_jobs_that_wait_for_a_person(worked: Path) -> None:
+    """`status` prints name, file and reason of a failed job, with --json as a list; a wrong name's hint is true."""
+    job = job_of(worked, "failed")
+    assert "`pipeline status` lists the latest in review and failed" in pipeline("show", "nosuch", place=worked).stderr
+    lines = pipeline("status", place=worked).stdout.splitlines()
+    place = lines.index(f"failed {job}")
+    assert lines[place + 1].startswith("  seaview-catering-damaged.pdf: ")
+    (listed,) = json.loads(pipeline("status", "--json", place=worked).stdout)["failed_jobs"]
+    assert (listed["name"], listed["file"]) == (job, "seaview-catering-damaged.pdf")
+    assert listed["finished_at"]
+    assert "seaview-catering-damaged.pdf" in listed["reason"]
+
+
+def test_status_lists_the_latest_and_counts_the_rest(worked: Path, tmp_path: Path) -> None:
+    """Of many only the latest are printed; a folder that a person took away is not, whatever the index says."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    (tmp_path / "outbox" / "pipeline.sqlite").unlink()
+    first = tmp_path / "outbox" / "failed" / job_of(tmp_path, "failed")
+    names = [f"copy-{number}-{number:012x}" for number in range(12)]
+    for number, name in enumerate(names):
+        copy = shutil.copytree(first, first.with_name(name))
+        for file in ("trace.jsonl", "result.json"):
+            (copy / file).write_text((copy / file).read_text().replace(first.name, name))
+        result = json.loads((copy / "result.json").read_text())
+        (copy / "result.json").write_text(json.dumps({**result, "finished_at": f"2031-01-{number + 1:02}T00:00:00Z"}))
+    pipeline("status", place=tmp_path)
+    shutil.rmtree(first.with_name(names.pop()))
+    out = pipeline("status", place=tmp_path).stdout
+    listed = [line.removeprefix("failed ") for line in out.splitlines() if line.startswith("failed copy")]
+    assert listed == names[:0:-1]
+    assert "… and 2 more in failed" in out
+
+
+def test_what_is_left_of_a_claim_is_no_working_job(worked: Path, tmp_path: Path) -> None:
+    """A file whose claim was cut short counts once: it waits."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    done = next((tmp_path / "outbox").glob("*/kettenglueck*"))
+    left = tmp_path / "outbox" / "working" / "bill-0123456789ab"
+    left.mkdir()
+    (left / "trace.jsonl").write_text("".join((done / "trace.jsonl").read_text().splitlines(keepends=True)[:2]))
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "bill.txt").write_text("bill")
+    status = json.loads(pipeline("status", "--json", place=tmp_path).stdout)
+    assert (status["waiting"], status["working"]) == (1, 0)
+    (left / "source.txt").write_text("bill")
+    assert json.loads(pipeline("status", "--json", place=tmp_path).stdout)["working"] == 1
+
+
 @pytest.mark.slow
 def test_serve_once_works_off_what_is_there(server: str, tmp_path: Path) -> None:
     """`serve --once` ends by itself, with 0 when nothing failed, and logs JSON lines when not on a terminal."""

@@ -11,15 +11,16 @@ from pipeline.cli.tables import coloured, compact, facts_table, print_json, scre
 from pipeline.cli.values import print_corrections, print_values
 from pipeline.config import Settings
 from pipeline.corrections import CorrectionsFile
-from pipeline.job import REFUSED_EVENT, STEP_EVENTS
+from pipeline.job import REFUSED_EVENT, STEP_EVENTS, State
 from pipeline.llm.hosts import HostSettings, look_at
 from pipeline.outbox import JobFolder
-from pipeline.status import Status, look
+from pipeline.status import MOST_LISTED, Status, look
 from pipeline.trace import Event, read_events
 
 _HOUR_SECONDS = 3600.0
 _PACE_JOBS = 100
 _MAX_IGNORED_SHOWN = 10
+_MAX_JOBS_SHOWN = 10
 
 
 # A long scan would fill the screen.
@@ -37,11 +38,14 @@ async def show_status(settings: Settings, *, as_json: bool) -> int:
             finishes=folders.index.latest_finishes(_PACE_JOBS),
             hosts=[await _look_at(host) for host in settings.llm.each()] if folders.shared is None else [],
             cluster=_survey(folders, settings),
+            most_listed=MOST_LISTED if as_json else _MAX_JOBS_SHOWN,
         )
     if as_json:
         print_json(status.to_json())
     else:
         screen.print(facts_table(_status_rows(status)))
+        _print_waiting_for_person(State.REVIEW, status.review, status.review_jobs, settings)
+        _print_waiting_for_person(State.FAILED, status.failed, status.failed_jobs, settings)
         _print_ignored(status)
     return 0
 
@@ -125,6 +129,18 @@ def _host_line(host: dict[str, Any], status: Status) -> str:
     if seen.get("status") in ("down", "refused"):
         line += f"; the daemon waits since {seen['since']}: {seen['reason']}; to do: {seen.get('hint', '')}"
     return escape(line)
+
+
+def _print_waiting_for_person(state: State, count: int, jobs: list[dict[str, Any]], settings: Settings) -> None:
+    for one in jobs:
+        screen.print(f"{coloured(state)} {one['name']}", highlight=False, soft_wrap=True)
+        told = ": ".join(compact(text) for text in (one["file"], one["reason"]) if text)
+        if told:
+            screen.print(f"  {escape(told)}", highlight=False, soft_wrap=True)
+    if count > len(jobs):
+        where = settings.folders.outbox / state
+        told = f"… and {count - len(jobs)} more in {state} (--json lists {MOST_LISTED}; all lie in {where})"
+        screen.print(f"  {escape(told)}", highlight=False, soft_wrap=True)
 
 
 def _print_ignored(status: Status) -> None:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.invoice.model import dumps
+from pipeline.status import first_reason
 
 _COLOURS = {"done": "green", "review": "yellow", "failed": "red", "working": "cyan"}
 _MAX_NOTE_CHARACTERS = 120
@@ -132,11 +133,11 @@ def _print_stacked(rows: Sequence[dict[str, str]]) -> None:
 def what_to_look_at(result: dict[str, Any]) -> str:
     """Return the error, or the first findings that matter, in a line."""
     if result["error"]:
-        return str(result["error"]["message"])
-    errors = [one["message"] for one in result["findings"] if one["severity"] == "error"]
-    more = f" (+{len(errors) - 1} more)" if len(errors) > 1 else ""
+        return first_reason(result)
+    errors = sum(one["severity"] == "error" for one in result["findings"])
     if errors:
-        return f"{compact(errors[0], _MAX_NOTE_CHARACTERS)}{more}"
+        more = f" (+{errors - 1} more)" if errors > 1 else ""
+        return f"{compact(first_reason(result), _MAX_NOTE_CHARACTERS)}{more}"
     return compact(str(result["answer"] or "").partition("\n")[0], _MAX_NOTE_CHARACTERS)
 
 
