@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -287,6 +288,25 @@ def test_correct_puts_a_value_right_and_says_what_is_left(worked: Path, tmp_path
     assert (first["changes"][0]["to"], [one["field"] for one in second["accepted"]]) == ("2031-01-31", ["due_date"])
 
 
+def test_show_ends_with_commands_that_work_as_they_stand(worked: Path, tmp_path: Path) -> None:
+    """A job in review, or failed, is told what to do next, with the folders where settings do not name them."""
+    shutil.copytree(worked / "outbox", tmp_path / "out box")
+    folders = ("--inbox", str(tmp_path / "in"), "--outbox", str(tmp_path / "out box"))
+    assert pipeline("correct", "kettenglueck", "due_date=2031-01-31", *folders, place=worked).returncode == 1
+    shown = pipeline("show", "kettenglueck", *folders, place=worked).stdout
+    assert "FIELD=VALUE" in shown
+    (command,) = (line.partition("pipeline ")[2] for line in shown.splitlines() if "--accept" in line)
+    assert pipeline(*shlex.split(command), place=worked).returncode == 0
+    assert "To " not in pipeline("show", "kettenglueck", *folders, place=worked).stdout
+    shown = pipeline("show", "seaview", *folders, place=worked).stdout
+    assert shown.count("pipeline replay") == 1
+    assert f"pipeline replay {job_of(worked, 'failed')} --inbox" in shown
+    assert "1 attempt, 0 model calls" in shown
+    assert "None" not in shown
+    usual = pipeline("show", "seaview", place=worked).stdout
+    assert usual.rstrip().endswith(f"pipeline replay {job_of(worked, 'failed')}")
+
+
 def test_replay_takes_a_failed_job_and_keeps_its_attempts(worked: Path, server: str) -> None:
     """`replay --failed` tries again live; the trace keeps the attempts before."""
     job = job_of(worked, "failed")
@@ -362,6 +382,9 @@ def test_demo_shows_all_samples(tmp_path: Path) -> None:
     done = pipeline_process("demo", "--folder", str(tmp_path / "demo"), "--delay", "0", place=tmp_path)
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "demo" / "outbox") in done.stdout
+    commands = [line.partition(": pipeline ")[2] for line in done.stdout.splitlines() if ": pipeline show" in line]
+    assert len(commands) == 3
+    assert [pipeline(*shlex.split(command), place=tmp_path).returncode for command in commands] == [0, 0, 0]
     assert len(list((tmp_path / "demo" / "outbox").glob("*/*/result.json"))) >= 10
 
 
