@@ -260,6 +260,7 @@ def test_serve_once_gives_up_when_lm_studio_stays_away(tmp_path: Path) -> None:
     (tmp_path / "inbox" / "bill.txt").write_bytes((SAMPLES / "kettenglueck-lastenrad.txt").read_bytes())
     done = pipeline("serve", "--once", place=tmp_path)
     assert done.returncode == 2
+    assert "base_url. 1 job waits in working/ and goes on at the next start" in done.stderr
     assert len(list((tmp_path / "outbox" / "working").iterdir())) == 1
     assert not list((tmp_path / "outbox" / "failed").iterdir())
 
@@ -286,6 +287,31 @@ def test_correct_puts_a_value_right_and_says_what_is_left(worked: Path, tmp_path
     assert "→ 2031-01-31" in shown
     (first, second) = loads(pipeline("show", "kettenglueck", "--json", place=tmp_path).stdout)["corrections"]
     assert (first["changes"][0]["to"], [one["field"] for one in second["accepted"]]) == ("2031-01-31", ["due_date"])
+
+
+def test_what_is_accepted_is_told_and_what_is_still_empty_too(worked: Path, tmp_path: Path) -> None:
+    """`--accept` prints field, code and message of each finding, and warns of required values that are not known."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    assert pipeline("correct", "kettenglueck", "date=", "total_amount=", place=tmp_path).returncode == 1
+    done = pipeline("correct", "kettenglueck", "--accept", place=tmp_path)
+    assert done.returncode == 0
+    assert "accepted: date: date_missing: The " in done.stdout
+    (warning,) = (line for line in done.stdout.splitlines() if "warning: accepted without a value" in line)
+    assert {"date", "total_amount"} <= set(warning.replace(",", "").split())
+    again = pipeline("correct", "kettenglueck", "--accept", place=tmp_path)
+    assert "accepted: nothing was left" in again.stdout
+
+
+@pytest.mark.parametrize(("form", "options"), [("csv", ()), ("json", ()), ("xlsx", ()), ("csv", ("--lines",))])
+def test_export_to_a_file_says_how_much_went_where(
+    form: str, options: tuple[str, ...], worked: Path, tmp_path: Path
+) -> None:
+    """The number of rows goes to standard error, and standard output stays empty."""
+    path = tmp_path / "all"
+    done = pipeline("export", "--format", form, *options, "--out", str(path), place=worked)
+    rows = len(pipeline("export", "--format", "json", *options, place=worked).stdout.splitlines())
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"{rows} row{'' if rows == 1 else 's'} written to {path}\n"
 
 
 def test_show_ends_with_commands_that_work_as_they_stand(worked: Path, tmp_path: Path) -> None:
