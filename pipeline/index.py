@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column as Col
-from sqlalchemy import Connection, Engine, Float, MetaData, String, Table, func, select, update
+from sqlalchemy import Connection, Engine, Float, Index, MetaData, String, Table, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from pipeline.job import DIGEST_LENGTH, Claim
@@ -27,6 +27,8 @@ _JOBS = Table(
     Col("finished_at", String, index=True),
     Col("seconds", Float),
 )
+# What waits for a person is found without a look at all that is done.
+_BY_STATUS = Index("ix_jobs_status_finished_at", _JOBS.c.status, _JOBS.c.finished_at)
 
 
 class JobIndex:
@@ -39,7 +41,9 @@ class JobIndex:
         self._engine = engine
         self._adding, self._writing = threading.Lock(), threading.Lock()
         self._waiting: list[_Change] = []
-        _METADATA.create_all(engine)
+        with engine.begin() as connection:
+            _METADATA.create_all(connection)
+            _BY_STATUS.create(connection, checkfirst=True)  # the table of an earlier release lacks it
 
     def is_new(self) -> bool:
         """Say whether the index knows nothing yet."""
@@ -71,6 +75,12 @@ class JobIndex:
         """Return the times of the jobs that finished last, newest first."""
         with self._reading() as connection:
             query = select(_JOBS.c.finished_at).where(_JOBS.c.finished_at.is_not(None))
+            return list(connection.execute(query.order_by(_JOBS.c.finished_at.desc()).limit(limit)).scalars())
+
+    def latest(self, status: str, limit: int) -> list[str]:
+        """Return the names of the jobs that ended so, newest first."""
+        with self._reading() as connection:
+            query = select(_JOBS.c.job).where(_JOBS.c.status == status)
             return list(connection.execute(query.order_by(_JOBS.c.finished_at.desc()).limit(limit)).scalars())
 
     def finished_within(self, seconds: float) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ log = structlog.get_logger()
 RESULT_NAME = "result.json"
 DATABASE_NAME = "pipeline.sqlite"
 _CLAIM_LOCKS = 64
+_MOST_LOOKED_AT = 10_000
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,19 @@ class Outbox:
             yield from self.jobs(state)
 
     def count(self, state: State) -> int:
-        """Return how many jobs are in that state."""
-        return sum(not name.startswith(".") for name in names_in(self.root / state))
+        """Return how many jobs are in that state; a folder that never got its file is none."""
+        names = (name for name in names_in(self.root / state) if not name.startswith("."))
+        if state is not State.WORKING:
+            return sum(1 for _ in names)
+        return sum(not _is_left_over(JobFolder(self.root / state / name)) for name in names)
+
+    def latest(self, state: State, limit: int) -> list[JobFolder]:
+        """Return the jobs in that state that ended last, newest first; those that the index does not know are left out.
+
+        What the index takes for one of them may have been opened again, or moved away by a person, since.
+        """
+        folders = (JobFolder(self.root / state / name) for name in self._index.latest(state, _MOST_LOOKED_AT))
+        return list(islice((one for one in folders if one.path.is_dir()), limit))
 
     def find(self, name: str) -> JobFolder:
         """Return the job of that name, or the only one whose name begins or ends with it.
@@ -159,8 +173,11 @@ class Outbox:
         if len(near) == 1:
             return near[0]
         if not near:
-            raise JobNotFound(f"no job {name} in {self.root}", hint="`pipeline status` lists the jobs")
-        raise JobNotFound(f"{name} fits {len(near)} jobs: {', '.join(job.name for job in near[:5])}", hint="name one")
+            hint = f"`pipeline status` lists the latest in review and failed; every job is a folder in {self.root}"
+            raise JobNotFound(f"no job {name} in {self.root}", hint=hint)
+        more = ", …" if len(near) > _MOST_NAMED else ""
+        told = ", ".join(job.name for job in near[:_MOST_NAMED])
+        raise JobNotFound(f"{name} fits {len(near)} jobs: {told}{more}", hint="name one")
 
     def claim(self, path: Path, agent: str, *, keep: bool = False) -> ClaimOutcome:
         """Make a job of the file: log it, then move it into the job's folder; with `keep` copy it.
@@ -402,6 +419,13 @@ def was_cut_short(job: JobFolder) -> bool:
     """Say whether the folder is what is left of a claim that ended before its file arrived, and holds nothing else."""
     names = [name for name in names_in(job.path) if not name.startswith(".")]
     return names in ([], [TRACE_NAME]) and job.record().attempts == 0
+
+
+def _is_left_over(job: JobFolder) -> bool:
+    try:
+        return was_cut_short(job)
+    except (OSError, ValueError, KeyError, TraceDamaged):  # then it holds something, and the engine says what is wrong
+        return False
 
 
 def stale(job: JobFolder, record: JobRecord) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -188,6 +189,54 @@ def test_status_counts_what_lies_where(worked: Path) -> None:
     assert [Path(one["path"]).name for one in status["ignored"]] == ["letter.docx"]
 
 
+def test_status_names_the_jobs_that_wait_for_a_person(worked: Path) -> None:
+    """`status` prints name, file and reason of a failed job, with --json as a list; a wrong name's hint is true."""
+    job = job_of(worked, "failed")
+    assert "`pipeline status` lists the latest in review and failed" in pipeline("show", "nosuch", place=worked).stderr
+    lines = pipeline("status", place=worked).stdout.splitlines()
+    place = lines.index(f"failed {job}")
+    assert lines[place + 1].startswith("  seaview-catering-damaged.pdf: ")
+    (listed,) = json.loads(pipeline("status", "--json", place=worked).stdout)["failed_jobs"]
+    assert (listed["name"], listed["file"]) == (job, "seaview-catering-damaged.pdf")
+    assert listed["finished_at"]
+    assert "seaview-catering-damaged.pdf" in listed["reason"]
+
+
+def test_status_lists_the_latest_and_counts_the_rest(worked: Path, tmp_path: Path) -> None:
+    """Of many only the latest are printed; a folder that a person took away is not, whatever the index says."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    (tmp_path / "outbox" / "pipeline.sqlite").unlink()
+    first = tmp_path / "outbox" / "failed" / job_of(tmp_path, "failed")
+    names = [f"copy-{number}-{number:012x}" for number in range(12)]
+    for number, name in enumerate(names):
+        copy = shutil.copytree(first, first.with_name(name))
+        for file in ("trace.jsonl", "result.json"):
+            (copy / file).write_text((copy / file).read_text().replace(first.name, name))
+        result = json.loads((copy / "result.json").read_text())
+        (copy / "result.json").write_text(json.dumps({**result, "finished_at": f"2031-01-{number + 1:02}T00:00:00Z"}))
+    pipeline("status", place=tmp_path)
+    shutil.rmtree(first.with_name(names.pop()))
+    out = pipeline("status", place=tmp_path).stdout
+    listed = [line.removeprefix("failed ") for line in out.splitlines() if line.startswith("failed copy")]
+    assert listed == names[:0:-1]
+    assert "… and 2 more in failed" in out
+
+
+def test_what_is_left_of_a_claim_is_no_working_job(worked: Path, tmp_path: Path) -> None:
+    """A file whose claim was cut short counts once: it waits."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    done = next((tmp_path / "outbox").glob("*/kettenglueck*"))
+    left = tmp_path / "outbox" / "working" / "bill-0123456789ab"
+    left.mkdir()
+    (left / "trace.jsonl").write_text("".join((done / "trace.jsonl").read_text().splitlines(keepends=True)[:2]))
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "bill.txt").write_text("bill")
+    status = json.loads(pipeline("status", "--json", place=tmp_path).stdout)
+    assert (status["waiting"], status["working"]) == (1, 0)
+    (left / "source.txt").write_text("bill")
+    assert json.loads(pipeline("status", "--json", place=tmp_path).stdout)["working"] == 1
+
+
 @pytest.mark.slow
 def test_serve_once_works_off_what_is_there(server: str, tmp_path: Path) -> None:
     """`serve --once` ends by itself, with 0 when nothing failed, and logs JSON lines when not on a terminal."""
@@ -207,6 +256,7 @@ def test_serve_once_gives_up_when_lm_studio_stays_away(tmp_path: Path) -> None:
     (tmp_path / "inbox" / "bill.txt").write_bytes((SAMPLES / "kettenglueck-lastenrad.txt").read_bytes())
     done = pipeline("serve", "--once", place=tmp_path)
     assert done.returncode == 2
+    assert "base_url. 1 job waits in working/ and goes on at the next start" in done.stderr
     assert len(list((tmp_path / "outbox" / "working").iterdir())) == 1
     assert not list((tmp_path / "outbox" / "failed").iterdir())
 
@@ -233,6 +283,50 @@ def test_correct_puts_a_value_right_and_says_what_is_left(worked: Path, tmp_path
     assert "→ 2031-01-31" in shown
     (first, second) = loads(pipeline("show", "kettenglueck", "--json", place=tmp_path).stdout)["corrections"]
     assert (first["changes"][0]["to"], [one["field"] for one in second["accepted"]]) == ("2031-01-31", ["due_date"])
+
+
+def test_what_is_accepted_is_told_and_what_is_still_empty_too(worked: Path, tmp_path: Path) -> None:
+    """`--accept` prints field, code and message of each finding, and warns of required values that are not known."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    assert pipeline("correct", "kettenglueck", "date=", "total_amount=", place=tmp_path).returncode == 1
+    done = pipeline("correct", "kettenglueck", "--accept", place=tmp_path)
+    assert done.returncode == 0
+    assert "accepted: date: date_missing: The " in done.stdout
+    (warning,) = (line for line in done.stdout.splitlines() if "warning: accepted without a value" in line)
+    assert {"date", "total_amount"} <= set(warning.replace(",", "").split())
+    again = pipeline("correct", "kettenglueck", "--accept", place=tmp_path)
+    assert "accepted: nothing was left" in again.stdout
+
+
+@pytest.mark.parametrize(("form", "options"), [("csv", ()), ("json", ()), ("xlsx", ()), ("csv", ("--lines",))])
+def test_export_to_a_file_says_how_much_went_where(
+    form: str, options: tuple[str, ...], worked: Path, tmp_path: Path
+) -> None:
+    """The number of rows goes to standard error, and standard output stays empty."""
+    path = tmp_path / "all"
+    done = pipeline("export", "--format", form, *options, "--out", str(path), place=worked)
+    rows = len(pipeline("export", "--format", "json", *options, place=worked).stdout.splitlines())
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"{rows} row{'' if rows == 1 else 's'} written to {path}\n"
+
+
+def test_show_ends_with_commands_that_work_as_they_stand(worked: Path, tmp_path: Path) -> None:
+    """A job in review, or failed, is told what to do next, with the folders where settings do not name them."""
+    shutil.copytree(worked / "outbox", tmp_path / "out box")
+    folders = ("--inbox", str(tmp_path / "in"), "--outbox", str(tmp_path / "out box"))
+    assert pipeline("correct", "kettenglueck", "due_date=2031-01-31", *folders, place=worked).returncode == 1
+    shown = pipeline("show", "kettenglueck", *folders, place=worked).stdout
+    assert "FIELD=VALUE" in shown
+    (command,) = (line.partition("pipeline ")[2] for line in shown.splitlines() if "--accept" in line)
+    assert pipeline(*shlex.split(command), place=worked).returncode == 0
+    assert "To " not in pipeline("show", "kettenglueck", *folders, place=worked).stdout
+    shown = pipeline("show", "seaview", *folders, place=worked).stdout
+    assert shown.count("pipeline replay") == 1
+    assert f"pipeline replay {job_of(worked, 'failed')} --inbox" in shown
+    assert "1 attempt, 0 model calls" in shown
+    assert "None" not in shown
+    usual = pipeline("show", "seaview", place=worked).stdout
+    assert usual.rstrip().endswith(f"pipeline replay {job_of(worked, 'failed')}")
 
 
 def test_replay_takes_a_failed_job_and_keeps_its_attempts(worked: Path, server: str) -> None:
@@ -310,6 +404,9 @@ def test_demo_shows_all_samples(tmp_path: Path) -> None:
     done = pipeline_process("demo", "--folder", str(tmp_path / "demo"), "--delay", "0", place=tmp_path)
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "demo" / "outbox") in done.stdout
+    commands = [line.partition(": pipeline ")[2] for line in done.stdout.splitlines() if ": pipeline show" in line]
+    assert len(commands) == 3
+    assert [pipeline(*shlex.split(command), place=tmp_path).returncode for command in commands] == [0, 0, 0]
     assert len(list((tmp_path / "demo" / "outbox").glob("*/*/result.json"))) >= 10
 
 

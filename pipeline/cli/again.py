@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipeline.agents import load_agents
 from pipeline.app import Folders, open_app, open_folders
-from pipeline.cli.tables import compact, notes, print_json, print_results, screen
+from pipeline.cli.tables import compact, counted, notes, print_json, print_results, screen
 from pipeline.cli.work import finished_results, progress_of, raise_if_host_lost, require_host
 from pipeline.config import Settings, config_folder
 from pipeline.document.reader import DocumentReader
@@ -114,7 +114,8 @@ def _hand_over(folders: Folders, jobs: list[str], daemon: dict[str, Any], *, fre
     requests = Requests(folders.outbox.root, folders.disk)
     for name in jobs:
         requests.leave(ReplayRequest(name, fresh=fresh))
-    notes.print(f"{len(jobs)} jobs are left to the running daemon, process {daemon.get('pid')}; see `pipeline status`")
+    told = "1 job is" if len(jobs) == 1 else f"{len(jobs)} jobs are"
+    notes.print(f"{told} left to the running daemon, process {daemon.get('pid')}; see `pipeline status`")
     return 0
 
 
@@ -183,7 +184,7 @@ def _print_totals(comparisons: list[Comparison]) -> None:
     counts = {verdict: sum(c.verdict is verdict for one in comparisons for c in one.changes) for verdict in Verdict}
     told = ", ".join(f"{verdict.value} {count}" for verdict, count in counts.items())
     old, new = sum(one.old_tokens for one in comparisons), sum(one.new_tokens for one in comparisons)
-    screen.print(f"{len(comparisons)} jobs, fields: {told}; tokens {old} → {new}", highlight=False)
+    screen.print(f"{counted(len(comparisons), 'job')}, fields: {told}; tokens {old} → {new}", highlight=False)
 
 
 def _shown(value: Any) -> str:

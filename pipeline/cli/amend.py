@@ -10,10 +10,11 @@ from typing import Any
 from rich.markup import escape
 
 from pipeline.app import Folders, open_folders
+from pipeline.cli.follow_up import options_of
 from pipeline.cli.tables import notes, print_json, print_results, screen
 from pipeline.config import Settings
 from pipeline.correcting import Corrector
-from pipeline.corrections import Correction
+from pipeline.corrections import Correction, CorrectionsFile
 from pipeline.document.model import Document
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError
@@ -27,6 +28,8 @@ from pipeline.outbox import JobFolder
 from pipeline.trace import utc_now
 
 _MAX_SHOWN = 12
+# The checks name so what a required value lacks.
+_MISSING = "_missing"
 
 
 async def correct_job(settings: Settings, name: str, values: tuple[str, ...], *, accept: bool, as_json: bool) -> int:
@@ -44,12 +47,14 @@ async def correct_job(settings: Settings, name: str, values: tuple[str, ...], *,
             if daemon and daemon.get("doing") == "serve":
                 corrector.ask(job.name, correction)
                 pid = daemon.get("pid")
-                notes.print(f"the correction is left to the running daemon, process {pid}; see `pipeline show`")
+                notes.print(
+                    f"the correction is left to the running daemon, process {pid}; see `pipeline show {job.name}`"
+                )
                 return 0
             with only_one(folders.outbox.root, doing="correct"):
                 corrector.ask(job.name, correction)
                 await corrector.make_all()
-        return _told(folders, job.name, correction, as_json=as_json)
+        return _told(folders, job.name, correction, options=options_of(settings), as_json=as_json)
 
 
 def _correctable(job: JobFolder) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def _person() -> str:
         return "somebody"
 
 
-def _told(folders: Folders, name: str, correction: Correction, *, as_json: bool) -> int:
+def _told(folders: Folders, name: str, correction: Correction, *, options: str, as_json: bool) -> int:
     job = folders.outbox.find(name)
     result = job.result() or {}
     left = [one for one in result["findings"] if one["severity"] == "error"]
@@ -158,8 +163,27 @@ def _told(folders: Folders, name: str, correction: Correction, *, as_json: bool)
         print_results([result])
         told = [one for one in result["findings"] if one["field"] in correction.values or one in left]
         for one in told[:_MAX_SHOWN]:
-            screen.print(f"  {one['severity']}: {escape(one['field'])}: {escape(one['message'])}", highlight=False)
+            _print_line(f"{one['severity']}: {one['field']}: {one['message']}")
+        if correction.accept:
+            _print_accepted(job, result, correction)
         if left:
-            hint = f"correct more, or answer for what is left: pipeline correct {job.name} --accept"
-            screen.print(escape(f"  {hint}"), highlight=False, soft_wrap=True)
+            _print_line(f"correct more, or answer for what is left: pipeline correct {job.name} --accept{options}")
     return 0 if job.state is State.DONE else 1
+
+
+def _print_accepted(job: JobFolder, result: Mapping[str, Any], correction: Correction) -> None:
+    """Print what the person answers for now, and which required values are still not known."""
+    accepted = [
+        one for line in CorrectionsFile(job.path).lines() if line["key"] == correction.key for one in line["accepted"]
+    ]
+    if not accepted:
+        _print_line("accepted: nothing was left to look at")
+    for one in accepted:
+        _print_line(f"accepted: {one['field'] or '(all)'}: {one['code']}: {one['message']}")
+    empty = [one["field"] for one in result["findings"] if "accepted_by" in one and one["code"].endswith(_MISSING)]
+    if empty:
+        _print_line(f"warning: accepted without a value for: {', '.join(dict.fromkeys(empty))}")
+
+
+def _print_line(text: str) -> None:
+    screen.print(f"  {escape(text)}", highlight=False, soft_wrap=True)

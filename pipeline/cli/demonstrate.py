@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
 
 from pipeline.app import App, open_app
+from pipeline.cli.follow_up import folder_options, next_commands
 from pipeline.cli.tables import notes, print_results, progress_bar, screen
 from pipeline.config import Settings
 from pipeline.engine.seam import Progress
@@ -65,7 +67,7 @@ async def _serve_samples(settings: Settings, samples: list[Path]) -> None:
 
         def tell(progress: Progress) -> None:
             if progress.state is State.WORKING:
-                bar.update(task, description=progress.job.name[:40])
+                bar.update(task, description=progress.job.name)
             else:
                 notes.print(f"  {progress.state.value:7} {progress.job.name}", highlight=False)
                 bar.advance(task)
@@ -90,11 +92,23 @@ async def _until_worked_off(app: App) -> None:
 def _print_results(paths: list[Path], root: Path) -> None:
     results = [result for path in paths if (result := JobFolder(path.parent).result())]
     print_results(results)
+    options = folder_options(root / "inbox", root / "outbox")
     screen.print(
         f"Every job has its folder below {root / 'outbox'}: the document, result.json, and trace.jsonl.\n"
         "done: checked values. review: a person should look at what is named above. failed: no result, and why.\n"
-        f"Look at one: pipeline show JOB --inbox {root / 'inbox'} --outbox {root / 'outbox'}\n"
         "The values were found by the stand-in's rules, not by a language model; with LM Studio: pipeline serve",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )
+    for told in _to_try(results, options):
+        screen.print(f"To {told}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _to_try(results: list[dict[str, Any]], options: str) -> Iterator[str]:
+    """Yield commands about one job of each state."""
+    for state in FINISHED:
+        job = next((one["job"] for one in results if one["status"] == state), None)
+        if job:
+            yield f"look at one in {state}: pipeline show {job}{options}"
+            yield from next_commands(job, state, options)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.app import open_folders
+from pipeline.cli.tables import counted, notes
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.export import Filter, Form, export_to, since_day, stream_text
@@ -32,7 +33,8 @@ def export_invoices(
         if out is None:
             stream_text(folders.store, sys.stdout, form=kind, wanted=wanted, lines=lines, locale=locale)
         else:
-            export_to(out, folders.store, folders.disk, form=kind, wanted=wanted, lines=lines, locale=locale)
+            written = export_to(out, folders.store, folders.disk, form=kind, wanted=wanted, lines=lines, locale=locale)
+            notes.print(f"{counted(written, 'row')} written to {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _form(named: str | None, out: Path | None) -> Form:

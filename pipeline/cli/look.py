@@ -7,19 +7,21 @@ from typing import Any
 from rich.markup import escape
 
 from pipeline.app import Folders, open_folders
-from pipeline.cli.tables import coloured, compact, facts_table, print_json, screen, what_to_look_at
+from pipeline.cli.follow_up import next_commands, options_of
+from pipeline.cli.tables import coloured, compact, counted, facts_table, print_json, screen
 from pipeline.cli.values import print_corrections, print_values
 from pipeline.config import Settings
 from pipeline.corrections import CorrectionsFile
-from pipeline.job import REFUSED_EVENT, STEP_EVENTS
+from pipeline.job import REFUSED_EVENT, STEP_EVENTS, State
 from pipeline.llm.hosts import HostSettings, look_at
 from pipeline.outbox import JobFolder
-from pipeline.status import Status, look
+from pipeline.status import MOST_LISTED, Status, look
 from pipeline.trace import Event, read_events
 
 _HOUR_SECONDS = 3600.0
 _PACE_JOBS = 100
 _MAX_IGNORED_SHOWN = 10
+_MAX_JOBS_SHOWN = 10
 
 
 # A long scan would fill the screen.
@@ -37,11 +39,14 @@ async def show_status(settings: Settings, *, as_json: bool) -> int:
             finishes=folders.index.latest_finishes(_PACE_JOBS),
             hosts=[await _look_at(host) for host in settings.llm.each()] if folders.shared is None else [],
             cluster=_survey(folders, settings),
+            most_listed=MOST_LISTED if as_json else _MAX_JOBS_SHOWN,
         )
     if as_json:
         print_json(status.to_json())
     else:
         screen.print(facts_table(_status_rows(status)))
+        _print_waiting_for_person(State.REVIEW, status.review, status.review_jobs, settings)
+        _print_waiting_for_person(State.FAILED, status.failed, status.failed_jobs, settings)
         _print_ignored(status)
     return 0
 
@@ -57,8 +62,11 @@ def show_job(settings: Settings, name: str, *, as_json: bool) -> None:
             found = {"job": job.name, "state": job.state, "path": str(job.path), "result": result}
             print_json({**found, "corrections": corrections, "events": events})
             return
+        options = options_of(settings)
         _print_job(job, result, events)
         print_corrections(corrections)
+        for told in next_commands(job.name, job.state, options) if result else ():
+            screen.print(f"  To {escape(told)}", highlight=False, soft_wrap=True)
 
 
 def _survey(folders: Folders, settings: Settings) -> dict[str, Any] | None:
@@ -111,7 +119,7 @@ def _cluster_rows(cluster: dict[str, Any]) -> list[tuple[str, str]]:
         return [("cluster", escape(cluster["error"]))]
     rows = [("cluster", f"{cluster['queued']} queued, {cluster['running']} running")]
     for one in cluster["workers"]:
-        told = "lost" if one["lost"] else "waits for a place" if not one["places"] else f"{one['places']} places"
+        told = "lost" if one["lost"] else "waits for a place" if not one["places"] else counted(one["places"], "place")
         rows.append(
             ("worker", escape(f"{one['worker']} at {one['host']}: {told}, seen {_ago(one['silent_seconds'])} ago"))
         )
@@ -125,6 +133,18 @@ def _host_line(host: dict[str, Any], status: Status) -> str:
     if seen.get("status") in ("down", "refused"):
         line += f"; the daemon waits since {seen['since']}: {seen['reason']}; to do: {seen.get('hint', '')}"
     return escape(line)
+
+
+def _print_waiting_for_person(state: State, count: int, jobs: list[dict[str, Any]], settings: Settings) -> None:
+    for one in jobs:
+        screen.print(f"{coloured(state)} {one['name']}", highlight=False, soft_wrap=True)
+        told = ": ".join(compact(text) for text in (one["file"], one["reason"]) if text)
+        if told:
+            screen.print(f"  {escape(told)}", highlight=False, soft_wrap=True)
+    if count > len(jobs):
+        where = settings.folders.outbox / state
+        told = f"… and {count - len(jobs)} more in {state} (--json lists {MOST_LISTED}; all lie in {where})"
+        screen.print(f"  {escape(told)}", highlight=False, soft_wrap=True)
 
 
 def _print_ignored(status: Status) -> None:
@@ -154,7 +174,7 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
     if result["invoice"] or result["findings"]:
         print_values(result)
     if result["error"]:
-        screen.print(f"  {escape(what_to_look_at(result))}\n  {escape(result['error']['hint'])}", style="red")
+        _print_error(job, result["error"])
     if result["answer"]:
         screen.print(escape(result["answer"]))
     if result.get("part_of"):
@@ -164,10 +184,20 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
     for part in result.get("parts", ()):
         screen.print(f"  pages {', '.join(map(str, part['pages']))}: {escape(part['job'])}", highlight=False)
     usage = result["usage"]
+    model = result["versions"]["model"]
+    asked = f"model {escape(model)}" if model else "no model asked"
     screen.print(
-        f"  {usage['attempts']} attempts, {usage['model_calls']} model calls, {usage['prompt_tokens']} + "
-        f"{usage['completion_tokens']} tokens, {usage['seconds']} s, model {result['versions']['model']}"
+        f"  {counted(usage['attempts'], 'attempt')}, {counted(usage['model_calls'], 'model call')}, "
+        f"{usage['prompt_tokens']} + {usage['completion_tokens']} tokens, {usage['seconds']} s, {asked}"
     )
+
+
+def _print_error(job: JobFolder, error: dict[str, Any]) -> None:
+    # The result is read wherever its folder lies, so its hint names no folders; here the command is told with them.
+    hint = error["hint"].removesuffix(f"To try again: pipeline replay {job.name}").rstrip()
+    for line in (error["message"], hint):
+        if line:
+            screen.print(f"  {escape(line)}", style="red", soft_wrap=True)
 
 
 def _story_line(one: Event) -> str:

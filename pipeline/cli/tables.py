@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
-from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.invoice.model import dumps
+from pipeline.status import first_reason
 
 _COLOURS = {"done": "green", "review": "yellow", "failed": "red", "working": "cyan"}
-_MAX_NOTE_CHARACTERS = 90
+_MAX_NOTE_CHARACTERS = 120
+# Cut, it could not be copied into the next command.
+_JOB_NAME = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}\b")
+_LONGEST_JOB_NAME = 60
 
-# Into a file or a pipe, lines are not cut to the width of a terminal.
-_WIDTH = None if sys.stdout.isatty() else 160
+# Into a file or a pipe nothing is cut: no terminal is that wide.
+_UNCUT_WIDTH = 100_000
 
+_COLUMNS = ("state", "file", "number", "date", "vendor", "total")
+# Columns that may become narrower, and the least that still says something; the others are never cut.
+_LEAST_WIDTHS = {"file": 16, "vendor": 12}
+_LONGEST_NUMBER = 24
+_GAP = 2
 
-class _Column(NamedTuple):
-    """Name a column of results: its least width, and from which width of the screen on it is shown."""
-
-    name: str
-    width: int
-    from_width: int = 0
-    right: bool = False
-
-
-_COLUMNS = (
-    _Column("state", 6),
-    _Column("file", 20),
-    _Column("number", 12),
-    _Column("date", 10),
-    _Column("vendor", 16, from_width=100),
-    _Column("total", 14, right=True),
-)
-
-screen = Console(width=_WIDTH)
-notes = Console(stderr=True)
+screen = Console(width=None if sys.stdout.isatty() else _UNCUT_WIDTH)
+notes = Console(stderr=True, width=None if sys.stderr.isatty() else _UNCUT_WIDTH)
 
 
 def print_json(data: Any) -> None:
@@ -63,17 +56,16 @@ def progress_bar() -> Progress:
 
 
 def print_results(results: Sequence[dict[str, Any]]) -> None:
-    """Print one row a result, and below what a person should look at."""
-    columns = [one for one in _COLUMNS if screen.width >= one.from_width]
-    table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for one in columns:
-        table.add_column(
-            one.name, no_wrap=True, overflow="ellipsis", min_width=one.width, justify="right" if one.right else "left"
-        )
-    for result in results:
-        cells = _result_cells(result)
-        table.add_row(*(cells[one.name] for one in columns))
-    screen.print(table)
+    """Print one row a result, and below what a person should look at.
+
+    State, date and total stand there whole on every screen; on a very narrow one the facts stand below each other.
+    """
+    rows = [_result_cells(result) for result in results]
+    widths = _widths(rows, screen.width)
+    if widths is None:
+        _print_stacked(rows)
+    else:
+        _print_table(rows, widths)
     for result in results:
         note = what_to_look_at(result)
         if note:
@@ -86,26 +78,67 @@ def _result_cells(result: dict[str, Any]) -> dict[str, str]:
     invoice = result["invoice"] or {}
     vendor = (invoice.get("vendor") or {}).get("name")
     number = invoice.get("invoice_number") or ("" if result["kind"] in (None, "invoice") else f"({result['kind']})")
-    return {
-        "state": coloured(result["status"]),
-        "file": escape(result["source"]["name"]),
-        "number": escape(number),
+    cells = {
+        "state": result["status"],
+        "file": result["source"]["name"],
+        "number": number,
         "date": invoice.get("date") or "",
-        "vendor": escape(vendor or ""),
+        "vendor": vendor or "",
         "total": money(invoice.get("total_amount"), invoice.get("currency")),
     }
+    return {name: " ".join(cell.split()) for name, cell in cells.items()}
+
+
+def _widths(rows: Sequence[dict[str, str]], screen_width: int) -> dict[str, int] | None:
+    """Return the width of each column that is shown; None where the screen is too narrow for rows."""
+    widths = {name: max(cell_len(text) for text in (name, *(row[name] for row in rows))) for name in _COLUMNS}
+    if screen_width < _UNCUT_WIDTH:
+        widths["number"] = min(widths["number"], _LONGEST_NUMBER)
+    for shown in (_COLUMNS, tuple(name for name in _COLUMNS if name != "vendor")):
+        whole = sum(widths[name] for name in shown if name not in _LEAST_WIDTHS)
+        left = screen_width - whole - _GAP * (len(shown) - 1)
+        elastic = {name: widths[name] for name in shown if name in _LEAST_WIDTHS}
+        if left >= sum(min(width, _LEAST_WIDTHS[name]) for name, width in elastic.items()):
+            return {**{name: widths[name] for name in shown}, **_shared(elastic, left)}
+    return None
+
+
+def _shared(widths: dict[str, int], left: int) -> dict[str, int]:
+    """Take from the widest column until all fit."""
+    while sum(widths.values()) > left:
+        loose = {name: width for name, width in widths.items() if width > _LEAST_WIDTHS[name]}
+        widest = max(loose, key=lambda name: loose[name])
+        widths = {**widths, widest: widths[widest] - 1}
+    return widths
+
+
+def _print_table(rows: Sequence[dict[str, str]], widths: dict[str, int]) -> None:
+    table = Table(header_style="bold", box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for name, width in widths.items():
+        justify: JustifyMethod = "right" if name == "total" else "left"
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=width, justify=justify)
+    for row in rows:
+        table.add_row(*(Text(row[name], _COLOURS.get(row[name], "") if name == "state" else "") for name in widths))
+    screen.print(table)
+
+
+def _print_stacked(rows: Sequence[dict[str, str]]) -> None:
+    for row in rows:
+        facts = [row[name] for name in ("date", "total", "number") if row[name]]
+        screen.print(f"{coloured(row['state'])} {escape(row['file'])}", highlight=False, soft_wrap=True)
+        for fact in facts:
+            screen.print(f"  {escape(fact)}", highlight=False, soft_wrap=True)
 
 
 def what_to_look_at(result: dict[str, Any]) -> str:
     """Return the error, or the first findings that matter, in a line."""
     if result["error"]:
-        return str(result["error"]["message"])
-    errors = [one["message"] for one in result["findings"] if one["severity"] == "error"]
-    more = f" (+{len(errors) - 1} more)" if len(errors) > 1 else ""
+        return first_reason(result)
+    errors = sum(one["severity"] == "error" for one in result["findings"])
     if errors:
-        return f"{errors[0][:_MAX_NOTE_CHARACTERS]}{more}"
-    answer = str(result["answer"] or "")
-    return answer.partition("\n")[0][:_MAX_NOTE_CHARACTERS]
+        more = f" (+{errors - 1} more)" if errors > 1 else ""
+        return f"{compact(first_reason(result), _MAX_NOTE_CHARACTERS)}{more}"
+    return compact(str(result["answer"] or "").partition("\n")[0], _MAX_NOTE_CHARACTERS)
 
 
 def money(amount: Any, currency: str | None) -> str:
@@ -131,7 +164,19 @@ def facts_table(rows: Sequence[tuple[str, str]]) -> Table:
 
 
 def compact(value: Any, limit: int = 200) -> str:
-    """Return a value as one short line."""
+    """Return a value as one line of so many characters, cut between words and never inside a job's name."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    if len(line) <= limit:
+        return line
+    end = line.rfind(" ", 0, limit)
+    if end < limit // 2:  # one endless word
+        end = limit - 1
+        names = _JOB_NAME.finditer(line[: limit + _LONGEST_JOB_NAME])
+        end = next((one.start() or one.end() for one in names if one.start() < end < one.end()), end)
+    return f"{line[:end].rstrip(' ,;:')}…"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with its thing, in the plural where it is not one."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

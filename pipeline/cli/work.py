@@ -120,6 +120,8 @@ def raise_if_host_lost(app: App) -> None:
     if lost is None:
         return
     left = app.folders.outbox.count(State.WORKING)
+    waiting = "1 job waits in working/ and goes on" if left == 1 else f"{left} jobs wait in working/ and go on"
+    hint = lost.hint.rstrip(". ")
     raise ConfigError(
-        lost.message, hint=f"{lost.hint} {left} jobs wait in working/ and go on at the next start".strip()
+        lost.message, hint=f"{hint}. {waiting} at the next start" if hint else f"{waiting} at the next start"
     )

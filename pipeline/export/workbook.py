@@ -36,16 +36,16 @@ _WIDTHS = {"vendor_name": 28, "buyer_name": 28, "description": 44, "job": 28, "s
 _WIDTH = 14
 
 
-def write_workbook(path: Path, store: InvoiceStore, wanted: Filter) -> None:
-    """Write both sheets, row by row; texts are texts, whatever they begin with."""
+def write_workbook(path: Path, store: InvoiceStore, wanted: Filter) -> int:
+    """Write both sheets, row by row; texts are texts, whatever they begin with. Return the number of invoices."""
     path.touch()  # a folder that cannot be written is learned before the library opens files of its own
     try:
-        _write(path, store, wanted)
+        return _write(path, store, wanted)
     except FileCreateError as error:
         raise error.args[0] from error  # the OSError that it hides
 
 
-def _write(path: Path, store: InvoiceStore, wanted: Filter) -> None:
+def _write(path: Path, store: InvoiceStore, wanted: Filter) -> int:
     options = {
         "constant_memory": True,
         "strings_to_formulas": False,
@@ -59,12 +59,15 @@ def _write(path: Path, store: InvoiceStore, wanted: Filter) -> None:
         columns = invoice_columns(own_names(records_of(store, wanted)))
         invoices = _Sheet(workbook.add_worksheet("Invoices"), columns, formats, head)
         lines = _Sheet(workbook.add_worksheet("Lines"), line_columns(), formats, head)
+        written = 0
         for record in records_of(store, wanted):
+            written += 1
             invoices.add(invoice_row(record))
             for row in line_rows(record):
                 lines.add(row)
         invoices.end()
         lines.end()
+    return written
 
 
 class _Sheet:

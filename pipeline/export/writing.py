@@ -71,20 +71,26 @@ class Dialect:
 
 def stream_text(
     store: InvoiceStore, out: TextIO, *, form: Form, wanted: Filter, lines: bool = False, locale: str | None = None
-) -> None:
-    """Write CSV with a line of column names, or one JSON object a line; `lines` means a row an invoice line."""
-    records = records_of(store, wanted)
+) -> int:
+    """Write CSV with a line of column names, or one JSON object a line; return the number of rows.
+
+    `lines` means a row an invoice line.
+    """
+    records, written = records_of(store, wanted), 0
     if form is Form.JSON:
         for record in records:
             for one in _objects(record, lines=lines):
                 out.write(dumps(one) + "\n")
-        return
+                written += 1
+        return written
     dialect = Dialect(locale)
     columns = line_columns() if lines else invoice_columns(own_names(records_of(store, wanted)))
     writer = csv.writer(out, delimiter=dialect.separator)
     writer.writerow(columns)
     for row in _rows(records, lines=lines):
         writer.writerow([dialect.text(row.get(column)) for column in columns])
+        written += 1
+    return written
 
 
 def export_to(
@@ -96,27 +102,31 @@ def export_to(
     wanted: Filter,
     lines: bool = False,
     locale: str | None = None,
-) -> None:
-    """Write the export to a file, whole or not at all.
+) -> int:
+    """Write the export to a file, whole or not at all; return the number of rows, of a workbook that of invoices.
 
     Raises ConfigError where that cannot be written.
     """
 
+    written = 0
+
     def write(temporary: Path) -> None:
+        nonlocal written
         if form is Form.XLSX:
             from pipeline.export.workbook import write_workbook  # noqa: PLC0415 - loads a library that few need
 
-            write_workbook(temporary, store, wanted)
+            written = write_workbook(temporary, store, wanted)
             return
         # The mark at the start tells spreadsheets that the text is UTF-8.
         encoding = "utf-8-sig" if form is Form.CSV else "utf-8"
         with temporary.open("w", encoding=encoding, newline="") as out:
-            stream_text(store, out, form=form, wanted=wanted, lines=lines, locale=locale)
+            written = stream_text(store, out, form=form, wanted=wanted, lines=lines, locale=locale)
 
     try:
         disk.publish_written(path, write)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}", hint="name another --out") from error
+    return written
 
 
 def _rows(records: Iterable[StoredInvoice], *, lines: bool) -> Iterator[Row]:
