@@ -52,7 +52,7 @@ async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, 
         print_results(results)
     raise_if_host_lost(app)
     if not as_json:
-        notes.print(f"Results and traces: {app.folders.outbox.root}")
+        notes.print(f"Results and traces: {app.folders.outbox.root}", markup=False, soft_wrap=True)
     return 1 if any(result["status"] == State.FAILED for result in results) or len(results) < len(files) else 0
 
 
