@@ -187,7 +187,9 @@ class Intake:
             outcome = NotClaimed(str(error))
             self._tell_not_claimed(seen.path, outcome)
         else:
-            self._engine.storage.worked(_INTAKE)
+            # Begun before another claim of this look failed, it says nothing of the disk now.
+            if self._may_claim:
+                self._engine.storage.worked(_INTAKE)
         if isinstance(outcome, NotClaimed):
             self._settling.forget(seen.path)
 

@@ -195,7 +195,7 @@ def test_status_names_the_jobs_that_wait_for_a_person(worked: Path) -> None:
     assert "`pipeline status` lists the latest in review and failed" in pipeline("show", "nosuch", place=worked).stderr
     lines = pipeline("status", place=worked).stdout.splitlines()
     place = lines.index(f"failed {job}")
-    assert lines[place + 1].startswith("  seaview-catering-damaged.pdf: ")
+    assert lines[place + 1] == "  seaview-catering-damaged.pdf is damaged or incomplete"
     (listed,) = json.loads(pipeline("status", "--json", place=worked).stdout)["failed_jobs"]
     assert (listed["name"], listed["file"]) == (job, "seaview-catering-damaged.pdf")
     assert listed["finished_at"]

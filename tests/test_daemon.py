@@ -187,7 +187,7 @@ def test_signals_while_the_server_is_away(tmp_path: Path) -> None:
     """A session that waits for LM Studio is given the grace time and then left, resumable, with exit code 0."""
     with serving(tmp_path, f"http://127.0.0.1:{_free_port()}/v1", settings=_GRACE) as daemon:
         drop(tmp_path, 1)
-        until(lambda: told(tmp_path, "host.lost"))
+        until(lambda: told(tmp_path, "host.lost") and _has_event(tmp_path, "attempt.started"))
         began = time.monotonic()
         daemon.process.send_signal(signal.SIGTERM)
         assert daemon.process.wait(10) == 0

@@ -61,6 +61,20 @@ def test_it_counts_what_finished_lately(engine: Engine) -> None:
     assert [index.finished_within(seconds) for seconds in (1, 60, 3600)] == [0, 2, 3]
 
 
+def test_it_lists_the_latest_of_a_status_also_in_a_database_of_an_earlier_release(engine: Engine) -> None:
+    """What waits for a person is found by status, newest first; what is missing of an old database is added."""
+    index = JobIndex(engine)
+    for number, status in enumerate(("review", "done", "review", "review", "failed")):
+        index.claimed(f"{number:012}", claim(f"a-{number:012}"))
+        index.finished(f"a-{number:012}", status=status, finished_at=ago(10 - number))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_jobs_status_finished_at")
+    assert JobIndex(engine).latest("review", 2) == ["a-000000000003", "a-000000000002"]
+    with engine.connect() as connection:
+        plan = "EXPLAIN QUERY PLAN SELECT job FROM jobs WHERE status = 'review' ORDER BY finished_at DESC LIMIT 2"
+        assert "ix_jobs_status_finished_at" in str(connection.exec_driver_sql(plan).all())
+
+
 def test_it_is_new_until_it_knows_a_job(engine: Engine) -> None:
     """An empty index is filled from the folders; one that knows something is believed."""
     index = JobIndex(engine)

@@ -89,6 +89,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict
         environment = {**os.environ, "LM_STUDIO_API_BASE": address, "PIPELINE_INTAKE__SETTLE_SECONDS": "0.1"}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         subprocess.run(["pipeline", "run", "bill.pdf"], cwd=folder, env=environment, check=False, capture_output=True)
+        _keep_as_truth(folder)
         yield folder, environment
         server.terminate()
 
@@ -100,6 +101,7 @@ def test_a_command_of_the_readme_works(line: str, place: tuple[Path, dict[str, s
     folder, environment = place
     (job,) = (path.name for path in (folder / "outbox").glob("*/bill-*"))
     arguments = shlex.split(line.replace("JOB", job).replace("--model M", "--model stand-in/rules"))
+    arguments = ["known" if argument == "FOLDER" else argument for argument in arguments]
     with subprocess.Popen(arguments, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         if line == ENDLESS:
@@ -107,3 +109,12 @@ def test_a_command_of_the_readme_works(line: str, place: tuple[Path, dict[str, s
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
+
+
+def _keep_as_truth(folder: Path) -> None:
+    """Put the bill beside its result, as a file whose values are known."""
+    known = folder / "known"
+    known.mkdir()
+    shutil.copyfile(folder / "bill.pdf", known / "bill.pdf")
+    (result,) = folder.glob("outbox/*/bill-*/result.json")
+    shutil.copyfile(result, known / "bill.json")

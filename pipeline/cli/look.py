@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from pipeline.app import Folders, open_folders
 from pipeline.cli.follow_up import next_commands, options_of
-from pipeline.cli.tables import coloured, compact, counted, facts_table, print_json, screen
+from pipeline.cli.tables import about_file, coloured, compact, counted, facts_table, print_json, screen
 from pipeline.cli.values import print_corrections, print_values
 from pipeline.config import Settings
 from pipeline.corrections import CorrectionsFile
@@ -137,10 +137,9 @@ def _host_line(host: dict[str, Any], status: Status) -> str:
 
 def _print_waiting_for_person(state: State, count: int, jobs: list[dict[str, Any]], settings: Settings) -> None:
     for one in jobs:
-        screen.print(f"{coloured(state)} {one['name']}", highlight=False, soft_wrap=True)
-        told = ": ".join(compact(text) for text in (one["file"], one["reason"]) if text)
-        if told:
-            screen.print(f"  {escape(told)}", highlight=False, soft_wrap=True)
+        screen.print(f"{coloured(state)} {escape(one['name'])}", highlight=False, soft_wrap=True)
+        told = about_file(one["file"] or "", compact(one["reason"]))
+        screen.print(f"  {escape(told)}", highlight=False, soft_wrap=True)
     if count > len(jobs):
         where = settings.folders.outbox / state
         told = f"… and {count - len(jobs)} more in {state} (--json lists {MOST_LISTED}; all lie in {where})"

@@ -29,7 +29,7 @@ _LONGEST_JOB_NAME = 60
 _UNCUT_WIDTH = 100_000
 
 _COLUMNS = ("state", "file", "number", "date", "vendor", "total")
-# Columns that may become narrower, and the least that still says something; the others are never cut.
+# Columns that may become narrower, and the least that still says something. State, date and total are never cut.
 _LEAST_WIDTHS = {"file": 16, "vendor": 12}
 _LONGEST_NUMBER = 24
 _GAP = 2
@@ -69,8 +69,7 @@ def print_results(results: Sequence[dict[str, Any]]) -> None:
     for result in results:
         note = what_to_look_at(result)
         if note:
-            name = result["source"]["name"]
-            told = note if note.startswith(name) else f"{name}: {note}"
+            told = about_file(result["source"]["name"], note)
             screen.print(f"{coloured(result['status'])} {escape(told)}", highlight=False, soft_wrap=True)
 
 
@@ -92,14 +91,14 @@ def _result_cells(result: dict[str, Any]) -> dict[str, str]:
 def _widths(rows: Sequence[dict[str, str]], screen_width: int) -> dict[str, int] | None:
     """Return the width of each column that is shown; None where the screen is too narrow for rows."""
     widths = {name: max(cell_len(text) for text in (name, *(row[name] for row in rows))) for name in _COLUMNS}
-    if screen_width < _UNCUT_WIDTH:
-        widths["number"] = min(widths["number"], _LONGEST_NUMBER)
-    for shown in (_COLUMNS, tuple(name for name in _COLUMNS if name != "vendor")):
-        whole = sum(widths[name] for name in shown if name not in _LEAST_WIDTHS)
+    short = {**widths, "number": min(widths["number"], _LONGEST_NUMBER)}
+    without_vendor = {name: width for name, width in short.items() if name != "vendor"}
+    for shown in (widths, short, without_vendor):
+        whole = sum(width for name, width in shown.items() if name not in _LEAST_WIDTHS)
         left = screen_width - whole - _GAP * (len(shown) - 1)
-        elastic = {name: widths[name] for name in shown if name in _LEAST_WIDTHS}
+        elastic = {name: width for name, width in shown.items() if name in _LEAST_WIDTHS}
         if left >= sum(min(width, _LEAST_WIDTHS[name]) for name, width in elastic.items()):
-            return {**{name: widths[name] for name in shown}, **_shared(elastic, left)}
+            return {**shown, **_shared(elastic, left)}
     return None
 
 
@@ -139,6 +138,11 @@ def what_to_look_at(result: dict[str, Any]) -> str:
         more = f" (+{errors - 1} more)" if errors > 1 else ""
         return f"{compact(first_reason(result), _MAX_NOTE_CHARACTERS)}{more}"
     return compact(str(result["answer"] or "").partition("\n")[0], _MAX_NOTE_CHARACTERS)
+
+
+def about_file(name: str, note: str) -> str:
+    """Return what is said of a file, with its name once."""
+    return note if note.startswith(name) else f"{name}: {note}"
 
 
 def money(amount: Any, currency: str | None) -> str:

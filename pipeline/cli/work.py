@@ -53,7 +53,7 @@ async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, 
         print_results(results)
     raise_if_host_lost(app)
     if not as_json:
-        notes.print(f"Results and traces: {app.folders.outbox.root}")
+        notes.print(f"Results and traces: {app.folders.outbox.root}", markup=False, soft_wrap=True)
     is_failed = any(result["status"] == State.FAILED for result in results)
     return 1 if is_failed or len(taken) < len(files) or len(results) < len(taken) else 0
 

@@ -107,7 +107,6 @@ def export_to(
 
     Raises ConfigError where that cannot be written.
     """
-
     written = 0
 
     def write(temporary: Path) -> None:
