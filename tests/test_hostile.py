@@ -19,6 +19,7 @@ FILES = list(hostile_files())
 BESIEGERS = [file for number, file in enumerate(FILES) if file.heavy or number % 5 == 0]
 LIGHT = [file for file in FILES if not file.heavy]
 _SECONDS = 20.0
+# What draws and recognises pictures takes up to 830 MB of it; the readers have limits of their own.
 _READER_MB = 1400.0
 _GROWTH_MB = 64.0
 
