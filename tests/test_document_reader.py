@@ -131,6 +131,7 @@ async def test_a_hanging_file_does_not_delay_another(tmp_path: Path, hang: Path)
     assert readers() == []
 
 
+@pytest.mark.slow
 @linux
 async def test_a_file_that_needs_too_much_processor_time_is_stopped(tmp_path: Path) -> None:
     """The system ends a reader that computes beyond the limit."""
@@ -240,6 +241,7 @@ async def gone(watch: int) -> None:
         await anyio.wait_readable(watch)
 
 
+@pytest.mark.slow
 async def test_a_reader_that_floods_its_channel_is_ended() -> None:
     """What is taken from a reader is bounded, whatever has become of it."""
     script = "import sys; print('x' * 100_000, flush=True); sys.stdin.read()"

@@ -75,11 +75,10 @@ async def call(function: Callable[[StandInServer], Any], server: StandInServer) 
 @pytest.mark.parametrize(
     ("spoil", "mend", "remedy"),
     [
-        (wrong_key, right_key, "set api_key"),
-        (other_model, asked_model, "set `model`"),
-        (pause, resume, "start LM Studio"),
+        pytest.param(wrong_key, right_key, "set api_key", id="wrong key"),
+        pytest.param(other_model, asked_model, "set `model`", id="no such model", marks=pytest.mark.slow),
+        pytest.param(pause, resume, "start LM Studio", id="away", marks=pytest.mark.slow),
     ],
-    ids=["wrong key", "no such model", "away"],
 )
 async def test_one_job_waits_for_all_and_the_others_stay_in_the_inbox(
     settings: Settings,

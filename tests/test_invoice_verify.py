@@ -468,6 +468,7 @@ def test_unknown_correction_is_refused(path: str) -> None:
         apply_corrections({}, {path: "1"})
 
 
+@pytest.mark.slow
 def test_big_document_is_quick() -> None:
     """Fifty pages with two hundred lines take no more than seconds of processor time."""
     rows = [

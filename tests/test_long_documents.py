@@ -179,6 +179,7 @@ async def test_more_parts_than_allowed_are_not_begun(tmp_path: Path, settings: S
     assert "--context-length" in result["error"]["hint"]
 
 
+@pytest.mark.slow
 async def test_victims_of_an_overflow_are_done_and_its_culprit_is_split(tmp_path: Path, settings: Settings) -> None:
     """When a shared context overflows nobody pays for it: neighbours run again, the culprit alone and then in parts."""
     # What the pipeline believes of the context is wrong, so only the server can stop it.

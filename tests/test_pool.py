@@ -88,6 +88,7 @@ async def test_a_session_stays_on_its_host() -> None:
     assert sorted(server.stats.by_kind["plain"] for server in servers)[-1] >= 6
 
 
+@pytest.mark.slow
 async def test_a_host_that_dies_in_the_middle_loses_nothing() -> None:
     """Sessions whose host is switched off go on at the other one; it is told once, and found again by itself."""
     done: list[str] = []

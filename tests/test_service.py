@@ -197,6 +197,7 @@ async def test_once_ends_at_once_where_nothing_lies(place: Place) -> None:
     assert place.body.calls == []
 
 
+@pytest.mark.slow
 async def test_once_does_not_give_up_files_while_it_waits_for_room(place: Place) -> None:
     """Long jobs before it do not make a file one that keeps changing."""
     settings = IntakeSettings(settle_seconds=0, unfinished_pdf_seconds=0, rescan_seconds=0.02)
