@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-import weakref
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Generic, TypeVar
 from pipeline.document.model import Document
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
 from pipeline.invoice.labels import Label, amount_label, date_label
+from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.numbers import Amount, Convention, convention_of, currency_pattern, find_amounts
 from pipeline.invoice.places import Places
 from pipeline.invoice.words import words_of
@@ -50,16 +50,10 @@ class Seen(Generic[T]):
     token: T
 
 
+@kept_while_it_lives
 def index_of(document: Document) -> DocumentIndex:
-    """Return the index of a document, made once for as long as a job holds that."""
-    index = _indexes.get(document)
-    if index is None:
-        index = _indexes[document] = DocumentIndex(document)
-    return index
-
-
-# Many jobs are in flight, and each asks before its session and after it.
-_indexes: weakref.WeakKeyDictionary[Document, DocumentIndex] = weakref.WeakKeyDictionary()
+    """Return the index of a document, made once: many jobs are in flight, and each asks several times."""
+    return DocumentIndex(document)
 
 
 class DocumentIndex:

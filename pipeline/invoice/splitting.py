@@ -8,7 +8,6 @@ in exactly one part. Where the signs contradict each other nothing is split, and
 from __future__ import annotations
 
 import datetime
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from pipeline.document.model import Document
 from pipeline.invoice.checks import error, info
 from pipeline.invoice.index import DocumentIndex, Seen, index_of
 from pipeline.invoice.labels import Label, leading
+from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding
 from pipeline.invoice.references import Standing, references
 from pipeline.invoice.several import heads_an_invoice, is_same_number
@@ -111,7 +111,7 @@ class Split:
         return (*([error("several_invoices", "invoice_number", self.doubt)] if self.doubt else []), *told)
 
 
-@functools.lru_cache(maxsize=16)
+@kept_while_it_lives
 def split_document(document: Document) -> Split:
     """Return the invoices of a document by their pages; e-invoices are one."""
     index = index_of(document)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -11,6 +10,7 @@ from decimal import Decimal
 from pipeline.invoice.checks import adds_up, error, info, warning
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import Label, amount_label, mentions
+from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
 
 Labelled = dict[Label, set[Decimal]]
@@ -32,7 +32,7 @@ def sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     yield from _derived(invoice)
 
 
-@functools.lru_cache(maxsize=16)
+@kept_while_it_lives
 def labelled_sizes(index: DocumentIndex) -> Labelled:
     """Return the sizes of all money amounts by the label beside or above them."""
     groups = ("grand_total", "gross", "total", "due", "net", "tax", "other")
@@ -129,7 +129,7 @@ def _between(index: DocumentIndex, nets: set[Decimal], total: Decimal) -> set[De
     return {abs(value) for one in found for value in index.convention.readings(one)}
 
 
-@functools.lru_cache(maxsize=16)
+@kept_while_it_lives
 def _beside_labels(index: DocumentIndex) -> tuple[Labelled, set[Decimal]]:
     """Return the sizes of the amounts by the label on their own line, and those of the subtotals among them.
 
