@@ -28,7 +28,7 @@ class ScanSettings(BaseModel, frozen=True, extra="forbid"):
     )
     max_pages: int = Field(20, gt=0, description="most pages of a document that are read in this way")
     min_confidence: float = Field(
-        0.9,
+        0.95,
         ge=0,
         le=1,
         description="a word with a character less sure than this is doubtful: a required value that rests on it is "
