@@ -87,7 +87,7 @@ class Worker:
         if len(split.parts) > 1:
             return split_outcome(split, document)
         ended = await self._session(settings, document, job, claim, steps)
-        outcome = await anyio.to_thread.run_sync(invoice_outcome, ended, steps.state, document, settings.fields)
+        outcome = await invoice_outcome(ended, steps.state, document, settings.fields)
         return replace(outcome, findings=(*outcome.findings, *(one.to_json() for one in found.findings)))
 
     def prompts_version(self, agent: str) -> str:
@@ -313,13 +313,13 @@ def split_outcome(split: Split, document: Document) -> Outcome:
     )
 
 
-def invoice_outcome(
+async def invoice_outcome(
     ended: SessionOutcome, state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()
 ) -> Outcome:
     """Return the outcome of the invoice agent: what was extracted, as far as the document bears it out."""
     if invoices.EXTRACTION not in state:
         raise OutputFault("the session ended without reading the data", hint="the model may be too small for tools")
-    verified = invoices.checked(state, document, own_fields)
+    verified = await invoices.checked(state, document, own_fields)
     if verified.kind is Kind.OTHER:
         return Outcome(
             # What could not be read may be the invoice.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.document.limits import ReadingSettings
@@ -36,10 +36,10 @@ def joined(first: Document, second: Document | None) -> Document:
     return replace(first, pages=tuple(pages))
 
 
-def finished(document: Document, *, settings: ReadingSettings, hint: str = "") -> Document:
+def finished(document: Document, *, settings: ReadingSettings, hint: Callable[[], str] = str) -> Document:
     """Return the document with what is to be said of its pages; raise `DocumentError` where none has text.
 
-    `hint` tells what would help to read it.
+    `hint` is asked what would help to read it.
     """
     if document.media_type not in PAGED_TYPES:
         return document
@@ -49,7 +49,7 @@ def finished(document: Document, *, settings: ReadingSettings, hint: str = "") -
     if not seen and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
         # What kept its pictures from being read says more than that there is no text.
         known = next((notice.text for notice in document.notices if notice.gap), "")
-        raise refusal(Reason.NO_TEXT, document.name, hint=f"{known} {hint}".strip())
+        raise refusal(Reason.NO_TEXT, document.name, hint=f"{known} {hint()}".strip())
     if sum(max(len(page.text), len(page.plain)) for page in pages) > settings.max_characters:
         raise refusal(Reason.TOO_LARGE, document.name, detail="holds far more text than an invoice")
     notices = (notice for page in pages for notice in _notices(page))

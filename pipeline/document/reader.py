@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from pipeline.document.combine import finished, joined, recovered
 from pipeline.document.limits import OUT_OF_MEMORY_EXIT, ReadingSettings
-from pipeline.document.model import PDF_TYPE, Document
+from pipeline.document.model import PAGED_TYPES, PDF_TYPE, Document
 from pipeline.document.process import Json, Parser, ReaderExit, ReaderGone, ReaderProcess
 from pipeline.document.refusal import Reason, refusal
 from pipeline.document.scan.drawing import draw_png
@@ -58,6 +58,8 @@ class DocumentReader:
         name = name or path.name
         async with self._limiter:
             document = await self._read_text(path, name=name)
+        if document.media_type not in PAGED_TYPES:
+            return document
         # Recognition has a process and a turn of its own: scans do not hold up texts.
         document = await self._scans.complete(document, path)
         return await to_thread.run_sync(partial(finished, document, settings=self._settings, hint=self._scans.hint))

@@ -57,7 +57,7 @@ async def extract_invoice_data(context: ActionContext) -> JsonObject:
         state.pop(outdated, None)
     if of_parts:
         state[OF_PARTS] = [finding.to_json() for finding in of_parts]
-    return _shown(await _checked_apart(context))
+    return _shown(await _checked(context))
 
 
 @register_tool(tags=["invoice", "storage"], terminal=True)
@@ -72,7 +72,7 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
         raise ToolError("nothing is extracted yet: call extract_invoice_data first")
     if corrections:
         _add_corrections(state, corrections, context.get("asked", Asked()))
-    verified = await _checked_apart(context)
+    verified = await _checked(context)
     if verified.kind is Kind.OTHER:
         raise ToolError("the document is no invoice by the extracted kind: call terminate, or extract again")
     errors = [finding for finding in verified.findings if finding.severity is Severity.ERROR]
@@ -84,19 +84,15 @@ async def store_invoice(context: ActionContext, corrections: list[Correction] | 
     return {"stored": state[STORED]["outcome"], "for_review": for_review}
 
 
-def checked(state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()) -> Verified:
-    """Return the last extraction with its corrections, held against the document."""
-    corrections = state.get(CORRECTIONS, {})
-    of_parts = state.get(OF_PARTS, [])
-    own = [field.model_dump() for field in own_fields]
-    key = f"{document.sha256} {digest([state[EXTRACTION], corrections, own, of_parts])}"
+async def checked(state: JsonObject, document: Document, own_fields: Sequence[OwnField] = ()) -> Verified:
+    """Return the last extraction with its corrections, held against the document.
+
+    That is done in a thread, for a long document takes up to a second; what is known already needs none.
+    """
+    key = _key_of(state, document, own_fields)
     verified = _verified.get(key)
     if verified is None:
-        verified = verify(
-            apply_corrections(state[EXTRACTION], corrections, own_fields=own_fields), document, own_fields=own_fields
-        )
-        findings = sort_findings([*(Finding.model_validate(one) for one in of_parts), *verified.findings])
-        verified = _verified[key] = replace(verified, findings=findings)
+        verified = _verified[key] = await anyio.to_thread.run_sync(_check, state, document, own_fields)
         while len(_verified) > _MOST_VERIFIED:
             _verified.pop(next(iter(_verified)), None)
     return verified
@@ -107,10 +103,21 @@ _verified: dict[str, Verified] = {}
 _MOST_VERIFIED = 64
 
 
-async def _checked_apart(context: ActionContext) -> Verified:
-    """Check in a thread: a long document takes up to a second."""
-    own_fields = context.get("asked", Asked()).own
-    return await anyio.to_thread.run_sync(checked, context.get("state"), context.get("document"), own_fields)
+def _key_of(state: JsonObject, document: Document, own_fields: Sequence[OwnField]) -> str:
+    own = [field.model_dump() for field in own_fields]
+    said = [state[EXTRACTION], state.get(CORRECTIONS, {}), own, state.get(OF_PARTS, [])]
+    return f"{document.sha256} {digest(said)}"
+
+
+def _check(state: JsonObject, document: Document, own_fields: Sequence[OwnField]) -> Verified:
+    corrected = apply_corrections(state[EXTRACTION], state.get(CORRECTIONS, {}), own_fields=own_fields)
+    verified = verify(corrected, document, own_fields=own_fields)
+    of_parts = (Finding.model_validate(one) for one in state.get(OF_PARTS, []))
+    return replace(verified, findings=sort_findings([*of_parts, *verified.findings]))
+
+
+async def _checked(context: ActionContext) -> Verified:
+    return await checked(context.get("state"), context.get("document"), context.get("asked", Asked()).own)
 
 
 def _add_corrections(state: JsonObject, corrections: list[Correction], asked: Asked) -> None:

@@ -9,7 +9,7 @@ import anyio
 import structlog
 
 from pipeline.document.limits import IDLE_EXIT, OUT_OF_MEMORY_EXIT, ReadingSettings
-from pipeline.document.model import PAGED_TYPES, PDF_TYPE, Document, Notice, Page, PageReason
+from pipeline.document.model import PDF_TYPE, Document, Notice, Page, PageReason
 from pipeline.document.process import Json, ReaderExit, ReaderGone, ReaderProcess
 from pipeline.document.scan.presence import INSTALL_HINT, missing_libraries
 from pipeline.document.scan.settings import ScanSettings
@@ -27,7 +27,6 @@ class ScanReader:
         self._process: ReaderProcess | None = None
         self._turn = anyio.CapacityLimiter(1)
 
-    @property
     def hint(self) -> str:
         """Return what would help with a document in which no text was found."""
         if self._settings.method == "off":
@@ -47,7 +46,7 @@ class ScanReader:
         """
         wanted = [page.number for page in document.pages if _needs_picture(page, self._reading)]
         # What an e-invoice says needs no page.
-        if not wanted or document.media_type not in PAGED_TYPES or document.attachments:
+        if not wanted or document.attachments:
             return document
         recognition = not missing_libraries()
         if recognition and self._settings.recognises:
