@@ -261,16 +261,33 @@ async def _parts_here(
     model = pool_from(llm, on_change=changed)
     worker = Worker(agents=folders.agents, reader=reader, model=model, store=folders.store, languages=folders.languages)
     body = CorrectedBody(worker, folders.store, folders.disk, reader, own_fields=folders.own_fields)
-    engine = new_engine(settings, folders, body, slots=model.slots, observer=observer, one_shot=one_shot)
+
+    async def begin() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load_library)
+            tasks.start_soon(reader.prepare)
+
+    async def ready() -> None:
+        await begin()
+        await model.ready()
+
+    engine = new_engine(settings, folders, body, slots=model.slots, observer=observer, one_shot=one_shot, ready=begin)
     try:
-        yield _Parts(worker, engine, model.attend, model.ready, model)
+        yield _Parts(worker, engine, model.attend, ready, model)
     finally:
         with anyio.CancelScope(shield=True):
             await model.aclose()
 
 
 def new_engine(
-    settings: Settings, folders: Folders, body: Body, *, slots: int, observer: Observer | None, one_shot: bool
+    settings: Settings,
+    folders: Folders,
+    body: Body,
+    *,
+    slots: int,
+    observer: Observer | None,
+    one_shot: bool,
+    ready: Callable[[], Awaitable[None]] = load_library,
 ) -> FileEngine:
     """Return an engine over the outbox, for a model that has so many slots."""
     return FileEngine(
@@ -281,7 +298,7 @@ def new_engine(
         include_text=settings.trace.include_text,
         observer=observer,
         ends_without_host=one_shot,
-        ready=load_library,
+        ready=ready,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,8 @@ from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import DocumentError
 
 log = structlog.get_logger()
+
+_LOADING_SECONDS = 0.2
 
 
 class DocumentReader:
@@ -49,6 +52,10 @@ class DocumentReader:
         await self._first.stop()
         await self._second.stop()
         await self._scans.stop()
+
+    async def prepare(self) -> None:
+        """Start the process that every file goes through, so that the first one does not wait for it."""
+        await self._first.prepare()
 
     async def read(self, path: Path, *, name: str = "") -> Document:
         """Return the document in the file, under `name` (default: the file's own).
@@ -98,6 +105,14 @@ class _Readers:
         self._settings = settings
         self._parser = parser
         self._idle: list[ReaderProcess] = []
+        self._busy = 0
+        self._freed = anyio.Event()
+
+    async def prepare(self) -> None:
+        """Start one process where none is; what keeps it from starting is told by the first read."""
+        if not self._idle:
+            with suppress(DocumentError):
+                self._idle.append(await self._start(""))
 
     async def stop(self) -> None:
         while self._idle:
@@ -117,11 +132,18 @@ class _Readers:
 
     async def _ask(self, request: Json) -> Json:
         """Hand the request to a living reader; one that died while it was idle is replaced."""
+        await self._await_another()
         try:
             reader = self._idle.pop() if self._idle else await self._start(request["name"])
             return await self._ask_one(reader, request)
         except ReaderGone:
             return await self._ask_one(await self._start(request["name"]), request)
+
+    async def _await_another(self) -> None:
+        """Wait a moment where all readers are busy: most are free again before a new one would be loaded."""
+        with anyio.move_on_after(_LOADING_SECONDS):
+            while self._busy and not self._idle:
+                await self._freed.wait()
 
     async def _start(self, name: str) -> ReaderProcess:
         try:
@@ -133,12 +155,17 @@ class _Readers:
             raise refusal(Reason.READER_DIED, name, detail=detail, hint=hint, transient=True) from error
 
     async def _ask_one(self, reader: ReaderProcess, request: Json) -> Json:
+        self._busy += 1
         try:
             with anyio.fail_after(self._settings.wall_seconds):
                 reply = await reader.ask(request)
         except BaseException:
             await reader.stop()
             raise
+        finally:
+            self._busy -= 1
+            self._freed.set()
+            self._freed = anyio.Event()
         if reader.reads < self._settings.reads_per_process:
             self._idle.append(reader)
         else:
