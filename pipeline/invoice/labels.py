@@ -8,9 +8,11 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from enum import StrEnum
 from importlib import resources
+from typing import NamedTuple
 
 from pipeline.invoice.words import words_of
 
@@ -54,7 +56,7 @@ def amount_label(text: str) -> Label | None:
 @functools.lru_cache(maxsize=8192)
 def date_label(text: str) -> Label | None:
     """Return what a date is, from the words that stand before it; the label nearest to the date counts."""
-    words = " ".join(words_of(text))
+    words = said(text).words
     preposition = _ending(words, "date_preposition")
     if preposition:
         # `order of` and `delivery of 3 May` say more than their preposition.
@@ -70,20 +72,28 @@ def date_label(text: str) -> Label | None:
 
 def mentions(text: str, group: str) -> bool:
     """Say whether a text has one of a group's phrases, as whole words."""
-    return last_place(text, group) >= 0
+    return group in said(text).groups and last_place(text, group) >= 0
+
+
+def mentions_any(text: str, names: Iterable[str]) -> bool:
+    """Say whether a text has a phrase of any of these groups."""
+    return not said(text).groups.isdisjoint(names) and any(mentions(text, name) for name in names)
 
 
 @functools.lru_cache(maxsize=8192)
 def last_place(text: str, group: str) -> int:
     """Return where the last phrase of a group ends, in the words of the text; -1 where it has none."""
-    joined = " ".join(words_of(text))
-    return max((match.end() for match in _pattern(group).finditer(joined)), default=-1)
+    here = said(text)
+    if group not in here.groups:
+        return -1
+    return max((match.end() for match in _pattern(group).finditer(here.words)), default=-1)
 
 
 def leading(text: str, *names: str) -> str:
     """Return the phrase of one of these groups that a text begins with, folded; empty where it begins otherwise."""
-    words = " ".join(words_of(text))
-    return next((found.group() for name in names if (found := _pattern(name).match(words))), "")
+    here = said(text)
+    patterns = (_pattern(name) for name in names if name in here.groups)
+    return next((found.group() for pattern in patterns if (found := pattern.match(here.words))), "")
 
 
 def groups() -> tuple[str, ...]:
@@ -93,14 +103,58 @@ def groups() -> tuple[str, ...]:
 
 def is_label(text: str, names: Iterable[str]) -> bool:
     """Say whether a text consists of phrases of one of these groups and nothing else."""
-    words = " ".join(words_of(text))
-    return any(re.fullmatch(rf"(?:{_pattern(name).pattern}\s?)+", words) for name in names)
+    here = said(text)
+    return any(_run_of_phrases(name).fullmatch(here.words) for name in names if name in here.groups)
+
+
+class Said(NamedTuple):
+    """Hold the folded words of a text, and the groups that may have a phrase in it: one begins with one of the words."""
+
+    words: str
+    groups: frozenset[str]
+
+
+@functools.lru_cache(maxsize=8192)
+def said(text: str) -> Said:
+    """Return what a text says; to look the words up first spares most searches for phrases."""
+    words = words_of(text)
+    return Said(" ".join(words), frozenset[str]().union(*map(_groups_begun_by, words)))
 
 
 def _ending(words: str, group: str) -> str:
     """Return the phrase of a group that ends a text of folded words; empty where none does."""
-    found = re.search(rf"{_pattern(group).pattern}\Z", words)
+    found = _phrase_at_end(group).search(words) if group in said(words).groups else None
     return found.group() if found else ""
+
+
+@functools.lru_cache(maxsize=8192)
+def _groups_begun_by(word: str) -> frozenset[str]:
+    firsts = _first_words()
+    stems = (f"{word[:length]}*" for length in range(len(word) + 1))
+    ends = (f"*{word[start:]}" for start in range(len(word)))
+    return frozenset(group for first in (word, *stems, *ends) for group in firsts.get(first, ()))
+
+
+@functools.cache
+def _first_words() -> dict[str, list[str]]:
+    """Return the groups by the first words of their phrases; a star at either end stands for any letters."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for group, phrases in _phrases().items():
+        for phrase in phrases:
+            first = phrase.partition(" ")[0]
+            is_simple = first.count("*") <= 1 and "*" not in first[1:-1]
+            found[first if is_simple else "*"].append(group)
+    return found
+
+
+@functools.cache
+def _phrase_at_end(group: str) -> re.Pattern[str]:
+    return re.compile(rf"{_pattern(group).pattern}\Z")
+
+
+@functools.cache
+def _run_of_phrases(group: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:{_pattern(group).pattern}\s?)+")
 
 
 @functools.cache

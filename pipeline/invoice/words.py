@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -13,8 +14,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.casefold()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    kept = (character for character in decomposed if not unicodedata.combining(character))
-    return "".join(character for character in kept if unicodedata.category(character) != "Cf").replace("ł", "l")
+    return "".join(filter(_is_kept, decomposed)).replace("ł", "l")
 
 
 def words_of(text: str) -> list[str]:
@@ -25,3 +25,8 @@ def words_of(text: str) -> list[str]:
 def squeeze(text: str) -> str:
     """Return a text's folded letters and digits without anything between them."""
     return "".join(words_of(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_kept(character: str) -> bool:
+    return not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
