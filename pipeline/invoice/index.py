@@ -17,7 +17,7 @@ from pipeline.invoice.labels import Label, amount_label, date_label
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
 from pipeline.invoice.places import Places
-from pipeline.invoice.words import words_of
+from pipeline.invoice.words import letters_of, words_of
 
 # How far above a value its column heading may stand, in lines.
 _HEADING_LINES = 3
@@ -72,8 +72,9 @@ class DocumentIndex:
         self.places = Places(document.pages)
         self._amounts_by_line: dict[int, list[Amount]] = {}
         self._dates_by_line: dict[int, list[PrintedDate]] = {}
-        for number, line in enumerate(self.lines):
-            self._read_line(number, line.text)
+        self.lines_with_digits = tuple(n for n, line in enumerate(self.lines) if _DIGIT.search(line.text))
+        for number in self.lines_with_digits:
+            self._read_line(number, self.lines[number].text)
         self._all_amounts = tuple(_each(self._amounts_by_line))
         self._all_dates = tuple(_each(self._dates_by_line))
         self.convention: Convention = convention_of(seen.token for seen in self._all_amounts)
@@ -126,6 +127,11 @@ class DocumentIndex:
         if line not in self._cells:
             self._cells[line] = tuple(Cell(*cell.span(), cell.group()) for cell in _CELL.finditer(self.lines[line].text))
         return self._cells[line]
+
+    @functools.cached_property
+    def letters(self) -> Sequence[str]:
+        """Return of each line its letters and digits without what is between them, as `letters_of` does."""
+        return [letters_of(line.text) for line in self.lines]
 
     @functools.cached_property
     def repetitions(self) -> Sequence[int]:
@@ -253,8 +259,6 @@ class DocumentIndex:
                     yield number, amount
 
     def _read_line(self, number: int, text: str) -> None:
-        if not _DIGIT.search(text):
-            return
         dates = find_dates(text)
         taken = [(date.start, date.end) for date in dates if not date.text.isdigit()]
         amounts = [

@@ -7,6 +7,7 @@ import re
 import unicodedata
 
 _WORD = re.compile(r"[^\W_]+")
+_BETWEEN = re.compile(r"[\W_]+")
 
 
 def fold(text: str) -> str:
@@ -27,6 +28,18 @@ def squeeze(text: str) -> str:
     return "".join(words_of(text))
 
 
+def letters_of(text: str) -> str:
+    """Return a text's letters and digits, each as one character whatever its case; accents stay."""
+    letters = _BETWEEN.sub("", text)
+    return letters.lower() if letters.isascii() else "".join(map(_in_one_case, letters))
+
+
 @functools.lru_cache(maxsize=4096)
 def _is_kept(character: str) -> bool:
     return not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
+
+
+@functools.lru_cache(maxsize=4096)
+def _in_one_case(character: str) -> str:
+    folded = character.casefold()
+    return (folded if len(folded) == 1 else character.lower()[0]).replace("ı", "i")
