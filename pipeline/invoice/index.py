@@ -129,6 +129,16 @@ class DocumentIndex:
         return self._cells[line]
 
     @functools.cached_property
+    def block_starts(self) -> Sequence[int]:
+        """Return of each line the first line of its view of its page."""
+        starts: list[int] = []
+        for number, line in enumerate(self.lines):
+            before = self.lines[number - 1]
+            goes_on = number > 0 and (line.page, line.plain) == (before.page, before.plain)
+            starts.append(starts[-1] if goes_on else number)
+        return starts
+
+    @functools.cached_property
     def letters(self) -> Sequence[str]:
         """Return of each line its letters and digits without what is between them, as `letters_of` does."""
         return [letters_of(line.text) for line in self.lines]

@@ -25,6 +25,7 @@ _MINUS = "-−–"
 _MAX_DIGITS = 18
 
 _RUN = re.compile(rf"\d+(?:[.,{_APOSTROPHES}{_BLANKS}]\d+)*")
+_PLAIN = re.compile(r"\d+(?:[.,]\d+)*")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:([.,'])\d{3})(?:\1\d{3})*\Z")
 _INDIAN = re.compile(r"[1-9]\d?(?:,\d{2})+,\d{3}\Z")
 _LEAD = re.compile(r"[1-9]\d{0,2}\Z")
@@ -88,6 +89,8 @@ class Convention:
 
 def candidates(text: str) -> tuple[Decimal, ...]:
     """Return every value that a text holding one printed amount can mean; empty if it holds none or several."""
+    if _PLAIN.fullmatch(text):
+        return _magnitudes(text)
     numbers = [amount for amount in find_amounts(text) if not amount.part]
     amounts = [amount for amount in numbers if not amount.percent] or numbers
     return amounts[0].values if len(amounts) == 1 else ()
