@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import math
 import re
 import unicodedata
 from bisect import bisect_right
@@ -106,9 +107,7 @@ def find_money(
     is printed or labelled as money, so that a street number does not vouch for a total.
     """
     found = []
-    for seen in index.amounts(claim):
-        if lines is not None and seen.line not in lines:
-            continue
+    for seen in index.amounts(claim) if lines is None else index.amounts_within(claim, lines):
         label = None if loose else index.label_of_amount(seen)
         if not loose and not _is_money(index, seen.token, label):
             continue
@@ -329,26 +328,28 @@ def _in_order(
     index: DocumentIndex, claim: str, words: Sequence[str], *, gap: int, share: float, after: int = -1
 ) -> Text | None:
     """Return the first place where enough of the words stand in order; the first word found starts it."""
-    position = -1
-    if after >= 0:
-        position = bisect_right(index.word_lines, after) - 1
+    position = bisect_right(index.word_lines, after) - 1 if after >= 0 else -1
     best: Text | None = None
+    least = math.ceil(share * len(words))
     for skipped in range(len(words) - int(share * len(words) + 0.999) + 1):
         for start in index.next_places(words[skipped], position, limit=_STARTS):
-            places = _follow(index, words[skipped:], start, gap)
-            if len(places) >= share * len(words) and (best is None or len(places) > best.share * len(words)):
+            places = _follow(index, words[skipped:], start, gap, least)
+            if len(places) >= least:
                 lines = [index.word_lines[place] for place in places]
                 best = Text(claim, min(lines), max(lines), share=len(places) / len(words))
+                least = math.floor(best.share * len(words)) + 1
                 if len(places) == len(words):
                     return best
     return best
 
 
-def _follow(index: DocumentIndex, words: Sequence[str], start: int, gap: int) -> list[int]:
-    """Return the places of the words that go on from a start, each close to the one before."""
+def _follow(index: DocumentIndex, words: Sequence[str], start: int, gap: int, least: int) -> list[int]:
+    """Return the places of the words that go on from a start, each close to the one before, until too many are missing."""
     places = [start]
-    for word in words[1:]:
+    for left, word in zip(range(len(words) - 1, 0, -1), words[1:], strict=True):
         here = places[-1]
+        if len(places) + left < least:
+            break
         for place in index.next_places(word, here, limit=4):
             lines_on = index.word_lines[place] - index.word_lines[here]
             if (lines_on == 0 and place - here - 1 <= gap) or 1 <= lines_on <= 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -95,6 +95,12 @@ class DocumentIndex:
     def amounts(self, size: Decimal) -> Sequence[Seen[Amount]]:
         """Return all numbers that may mean this size, whatever their sign."""
         return self._amounts_by_size.get(abs(size), ())
+
+    def amounts_within(self, size: Decimal, lines: range) -> Sequence[Seen[Amount]]:
+        """Return the numbers of these lines that may mean this size."""
+        found = self.amounts(size)
+        first, behind = (bisect_left(found, line, key=lambda seen: seen.line) for line in (lines.start, lines.stop))
+        return found[first:behind]
 
     def all_amounts(self) -> Sequence[Seen[Amount]]:
         """Return every number."""

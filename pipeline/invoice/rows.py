@@ -98,14 +98,13 @@ def _sums_as_lines(invoice: Invoice) -> Iterator[Finding]:
 
 def _repeated(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     """Find lines that were read more often than they are printed."""
-    read = Counter((squeeze(line.description), line.total) for line in invoice.line_items if line.description)
-    for number, line in enumerate(invoice.line_items):
-        key = (squeeze(line.description or ""), line.total)
-        if read.pop(key, 0) > 1 and line.description and line.total is not None:
-            wanted = sum(1 for one in invoice.line_items if (squeeze(one.description or ""), one.total) == key)
+    keys = [(squeeze(line.description or ""), line.total) for line in invoice.line_items]
+    read = Counter(keys)
+    for number, (key, line) in enumerate(zip(keys, invoice.line_items, strict=True)):
+        if line.description and line.total is not None and read[key] > 1 and keys.index(key) == number:
             printed = _printed(index, line.description, line.total)
-            if 0 < printed < wanted:
-                message = f"The line “{line.description}” was read {wanted} times, but is printed {printed} times."
+            if 0 < printed < read[key]:
+                message = f"The line “{line.description}” was read {read[key]} times, but is printed {printed} times."
                 yield error("line_repeated", f"line_items.{number}", message)
 
 
