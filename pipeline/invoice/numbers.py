@@ -166,9 +166,15 @@ class PrintedCurrency(NamedTuple):
 
 def find_currencies(text: str) -> Iterator[PrintedCurrency]:
     """Yield the currency signs, and the codes and names that stand free of letters, in order."""
-    for match in _currency_pattern().finditer(text):
-        if match["word"] is None or _is_currency_word(match["word"]):
-            yield PrintedCurrency(match.group(), match.start())
+    end = 0
+    for head in _head_pattern().finditer(text):
+        word = head.group()
+        if head.start() < end or not (_is_currency_word(word) or word.casefold() in _sign_heads()):
+            continue
+        printed = _currency_pattern().match(text, head.start())
+        if printed is not None and (printed["word"] is None or _is_currency_word(word)):
+            end = printed.end()
+            yield PrintedCurrency(printed.group(), printed.start())
 
 
 def _majority(marks: dict[str, int]) -> str | None:
@@ -370,8 +376,15 @@ def _right_pattern(currency: Literal["sign", "word"]) -> re.Pattern[str]:
 
 
 @functools.cache
+def _head_pattern() -> re.Pattern[str]:
+    """Return a pattern for what may begin a currency: to look words up is faster than to try all codes everywhere."""
+    signs = "".join(re.escape(head) for head in _sign_heads() if not head.isalpha())
+    return re.compile(rf"[^\W\d_]+|[{signs}]")
+
+
+@functools.cache
 def _currency_pattern() -> re.Pattern[str]:
-    """Return a pattern for signs, and for all words: to look a word up is faster than to try all codes everywhere."""
+    """Return a pattern for signs and for all words."""
     return re.compile(rf"{_sign_alternation()}|(?<![^\W\d_])(?P<word>[^\W\d_]+)")
 
 
