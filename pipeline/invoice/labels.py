@@ -31,12 +31,18 @@ class Label(StrEnum):
     OTHER_DATE = "other_date"
 
 
+_AMOUNT_GROUPS = ("grand_total", "gross", "total", "due", "net", "tax", "other")
+_DATE_GROUPS = (Label.DATE, Label.DUE_DATE, Label.OTHER_DATE, "date_preposition")
+
+
 @functools.lru_cache(maxsize=8192)
 def amount_label(text: str) -> Label | None:
     """Return what an amount is, from the words that stand before it.
 
     The order matters: `total without tax` names tax and total and is a net amount.
     """
+    if said(text).groups.isdisjoint(_AMOUNT_GROUPS):
+        return None
     has = functools.partial(mentions, text)
     if has("other"):
         return Label.OTHER
@@ -56,7 +62,9 @@ def amount_label(text: str) -> Label | None:
 @functools.lru_cache(maxsize=8192)
 def date_label(text: str) -> Label | None:
     """Return what a date is, from the words that stand before it; the label nearest to the date counts."""
-    words = said(text).words
+    words, begun = said(text)
+    if begun.isdisjoint(_DATE_GROUPS):
+        return None
     preposition = _ending(words, "date_preposition")
     if preposition:
         # `order of` and `delivery of 3 May` say more than their preposition.
@@ -77,7 +85,13 @@ def mentions(text: str, group: str) -> bool:
 
 def mentions_any(text: str, names: Iterable[str]) -> bool:
     """Say whether a text has a phrase of any of these groups."""
-    return not said(text).groups.isdisjoint(names) and any(mentions(text, name) for name in names)
+    begun = said(text).groups
+    return not begun.isdisjoint(names) and any(mentions(text, name) for name in names)
+
+
+def names_amount(text: str) -> bool:
+    """Say whether a text has a phrase that may be the label of an amount."""
+    return mentions_any(text, _AMOUNT_GROUPS)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -129,9 +143,10 @@ def _ending(words: str, group: str) -> str:
 
 @functools.lru_cache(maxsize=8192)
 def _groups_begun_by(word: str) -> frozenset[str]:
-    firsts = _first_words()
-    stems = (f"{word[:length]}*" for length in range(len(word) + 1))
-    ends = (f"*{word[start:]}" for start in range(len(word)))
+    firsts, word = _first_words(), word.casefold()
+    cuts = [length for length in _star_lengths() if length <= len(word)]
+    stems = (f"{word[:length]}*" for length in cuts)
+    ends = (f"*{word[len(word) - length :]}" for length in cuts)
     return frozenset(group for first in (word, *stems, *ends) for group in firsts.get(first, ()))
 
 
@@ -145,6 +160,11 @@ def _first_words() -> dict[str, list[str]]:
             is_simple = first.count("*") <= 1 and "*" not in first[1:-1]
             found[first if is_simple else "*"].append(group)
     return found
+
+
+@functools.cache
+def _star_lengths() -> tuple[int, ...]:
+    return tuple({len(first) - 1 for first in _first_words() if "*" in first})
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from pipeline.invoice.words import squeeze
 _WORD = re.compile(r"(?<![(\w])[^\s,;:()#|]*\d[^\s,;:()|]*")
 # Between a label and its value stand at most a sign or a word such as `no` or `INV`.
 _WORDS_BETWEEN = 2
+_GROUPS = ("invoice_number", "number", "other_number", "invoice", "credit_note")
 _ROLES = ("buyer", "vendor")
 _IN_BRACKETS = re.compile(r"\([^()]*\)")
 
@@ -131,7 +132,9 @@ def _standings(index: DocumentIndex, line: int, start: int, end: int) -> Iterato
 
 def _named(text: str, *, words_between: int) -> Standing | None:
     """Return what a text says as a label; one with more words behind its phrase is none."""
-    words = said(text).words
+    words, begun = said(text)
+    if begun.isdisjoint(_GROUPS):
+        return None
     places = {
         Standing.INVOICE_NUMBER: max(last_place(text, "invoice_number"), _title_end(text)),
         Standing.NUMBER: last_place(text, "number"),
