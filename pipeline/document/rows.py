@@ -43,19 +43,23 @@ def _sign_width(words: Sequence[Word]) -> float:
 def _grouped(words: Sequence[Word]) -> list[list[Word]]:
     """Group words whose middles lie within each other's height; the smaller word decides."""
     rows: list[list[Word]] = []
+    middles: list[float] = []
+    smallest = 0.0
     for word in sorted(words, key=_middle):
-        if rows and _is_beside(rows[-1], word):
+        middle, height = _middle(word), _height(word)
+        reach = min(smallest, height) / 2
+        if rows and abs(middle - statistics.fmean(middles)) <= reach and not _is_taken(rows[-1], word):
             rows[-1].append(word)
+            middles.append(middle)
+            smallest = min(smallest, height)
         else:
             rows.append([word])
+            middles, smallest = [middle], height
     return rows
 
 
-def _is_beside(row: Sequence[Word], word: Word) -> bool:
-    """Say whether a word belongs to a row: it is near its middle, and its place there is free."""
-    smallest = min((*row, word), key=_height)
-    middle = statistics.fmean(map(_middle, row))
-    return abs(_middle(word) - middle) <= _height(smallest) / 2 and not any(_overlap(other, word) for other in row)
+def _is_taken(row: Sequence[Word], word: Word) -> bool:
+    return any(_overlap(other, word) for other in row)
 
 
 def _overlap(one: Word, other: Word) -> bool:

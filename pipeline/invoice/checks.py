@@ -23,6 +23,7 @@ from pipeline.invoice.numbers import is_currency
 _CENT = Decimal("0.01")
 # Cash is rounded to five hundredths in some countries.
 _ROUNDED = Decimal("0.05")
+_GRAVITY = {severity: place for place, severity in enumerate(Severity)}
 _FAR_DELIVERY = timedelta(days=400)
 _SLIPS = (Decimal(10), Decimal(100), Decimal(1000))
 _REQUIRED = {
@@ -54,7 +55,7 @@ def check(invoice: Invoice, kind: Kind) -> tuple[Finding, ...]:
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings by severity, otherwise in their order."""
-    return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
+    return tuple(sorted(findings, key=lambda finding: _GRAVITY[finding.severity]))
 
 
 def error(code: str, field: str, message: str) -> Finding:
@@ -82,10 +83,12 @@ def is_product(quantity: Decimal, price: Decimal, total: Decimal) -> bool:
 
     The price is rounded as printed: half of its last digit, times the quantity.
     """
+    difference = abs(abs(quantity * price) - abs(total))
+    if difference <= _CENT or difference > abs(quantity) * _CENT / 2:
+        return difference <= _CENT
     exponent = price.as_tuple().exponent
     last_digit = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else _CENT
-    tolerance = max(_CENT, abs(quantity) * min(last_digit, _CENT) / 2)
-    return abs(abs(quantity * price) - abs(total)) <= tolerance
+    return difference <= abs(quantity) * min(last_digit, _CENT) / 2
 
 
 def is_rate(rate: Decimal, tax: Tax, *, lines: int = 1) -> bool:

@@ -64,18 +64,25 @@ _SUFFIX = r"(?:\.|(?:st|nd|rd|th|er|re|e|de|o|ère|º|ª|°)\b\.?)?"
 # Two blanks are a gap between columns, across which no date goes on.
 _GLUE = r"[.,]?\s?(?:[/-]\s?)?(?:\b(?:(?:de|del|of)\s|d'))?"
 _YEAR = r"(?P<y>\d{4}|'?\d{2})(?:\s?[гp]\.)?"
-_PATTERNS = tuple(
-    re.compile(rf"(?<![\w]){pattern}(?![^\W_])", re.IGNORECASE)
-    for pattern in (
-        r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})(?:T\d{2}:\d{2}[\d:.]*Z?)?",
-        r"(?P<y>\d{4})\s?[年년]\s?(?P<m>\d{1,2})\s?[月월]\s?(?P<d>\d{1,2})\s?[日일]",
-        r"(?P<a>\d{1,2})(?P<s>[-/.])\s?(?P<b>\d{1,2})(?P=s)\s?(?P<y>\d{4}|\d{2})",
-        r"(?P<y>(?:19|20)\d{2})(?P<m>\d{2})(?P<d>\d{2})",
-        rf"(?P<d>\d{{1,2}}){_SUFFIX}{_GLUE}(?P<name>[^\W\d_]{{3,}}){_GLUE}{_YEAR}",
-        rf"(?P<name>[^\W\d_]{{3,}})\.?\s?(?P<d>\d{{1,2}}){_SUFFIX}(?:,\s?|\s)(?:de\s|del\s)?{_YEAR}",
-        rf"{_YEAR}[.,/-]?\s?(?P<name>[^\W\d_]{{3,}})[./-]?\s?(?P<d>\d{{1,2}}){_SUFFIX}",
+_PATTERNS, _NAMED_PATTERNS = (
+    tuple(re.compile(rf"(?<![\w]){pattern}(?![^\W_])", re.IGNORECASE) for pattern in patterns)
+    for patterns in (
+        (
+            r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})(?:T\d{2}:\d{2}[\d:.]*Z?)?",
+            r"(?P<y>\d{4})\s?[年년]\s?(?P<m>\d{1,2})\s?[月월]\s?(?P<d>\d{1,2})\s?[日일]",
+            r"(?P<a>\d{1,2})(?P<s>[-/.])\s?(?P<b>\d{1,2})(?P=s)\s?(?P<y>\d{4}|\d{2})",
+            r"(?P<y>(?:19|20)\d{2})(?P<m>\d{2})(?P<d>\d{2})",
+        ),
+        (
+            rf"(?P<d>\d{{1,2}}){_SUFFIX}{_GLUE}(?P<name>[^\W\d_]{{3,}}){_GLUE}{_YEAR}",
+            rf"(?P<name>[^\W\d_]{{3,}})\.?\s?(?P<d>\d{{1,2}}){_SUFFIX}(?:,\s?|\s)(?:de\s|del\s)?{_YEAR}",
+            rf"{_YEAR}[.,/-]?\s?(?P<name>[^\W\d_]{{3,}})[./-]?\s?(?P<d>\d{{1,2}}){_SUFFIX}",
+        ),
     )
 )
+# What the first four have in common: a text without it needs no search for any of them.
+_NUMBERS = re.compile(r"\d[-/.]\s?\d{1,2}[-/.]|\d\s?[年년]|(?:19|20)\d{6}")
+_NAME = re.compile(r"[^\W\d_]{3,}")
 
 
 class DateOrder(StrEnum):
@@ -137,7 +144,8 @@ def order_of(dates: Iterable[PrintedDate]) -> DateOrder | None:
 
 
 def _matches(text: str) -> Iterator[PrintedDate]:
-    for pattern in _PATTERNS:
+    numbers, names = _NUMBERS.search(text), _has_month(text)
+    for pattern in (*(_PATTERNS if numbers else ()), *(_NAMED_PATTERNS if names else ())):
         match = pattern.search(text)
         while match:
             parts = match.groupdict()
@@ -146,6 +154,11 @@ def _matches(text: str) -> Iterator[PrintedDate]:
                 yield PrintedDate(match.start(), match.end(), match.group(), *days, by_order="a" in parts)
             # What only looks like a date may hide the start of one: `10. bis 13. Juni 2025`.
             match = pattern.search(text, match.end() if any(days) else match.start() + 1)
+
+
+def _has_month(text: str) -> bool:
+    months = _months()
+    return any(fold(name) in months for name in _NAME.findall(text))
 
 
 def _numeric(parts: dict[str, str]) -> tuple[datetime.date | None, datetime.date | None]:

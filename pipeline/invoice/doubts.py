@@ -16,7 +16,7 @@ from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.line_sums import line_sum_doubts
 from pipeline.invoice.locale_hints import currency_rivals, labelled_currencies
 from pipeline.invoice.model import Finding, Invoice, Kind
-from pipeline.invoice.numbers import currencies_of, currency_pattern, is_currency
+from pipeline.invoice.numbers import currencies_of, find_currencies, is_currency
 from pipeline.invoice.printed_sums import printed_sum_doubts
 from pipeline.invoice.references import number_doubts
 from pipeline.invoice.rival_sums import rival_sum_doubts
@@ -75,5 +75,4 @@ def _currency(index: DocumentIndex, invoice: Invoice, total: Money | None) -> It
 def _currencies_at_label(index: DocumentIndex, total: Money) -> set[str]:
     """Return the ISO codes in the label of the total or in the head of its column: `Total CHF    1.00`."""
     texts = index.texts_beside(total.line, total.start, total.end, most_above=1)
-    found = (match.group() for text in texts for match in currency_pattern().finditer(text))
-    return {sign for sign in found if is_currency(sign)}
+    return {one.text for text in texts for one in find_currencies(text) if is_currency(one.text)}

@@ -6,12 +6,15 @@ Every search returns places ranked by how well the label beside them fits; the b
 from __future__ import annotations
 
 import datetime
+import itertools
+import math
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from stdnum.eu.vat import MEMBER_STATES
 
@@ -21,12 +24,21 @@ from pipeline.invoice.index import DocumentIndex, Seen
 from pipeline.invoice.labels import Label, mentions
 from pipeline.invoice.model import Evidence
 from pipeline.invoice.numbers import Amount
-from pipeline.invoice.words import squeeze, words_of
+from pipeline.invoice.words import letters_of, squeeze, words_of
 
 _QUOTE_CHARACTERS = 160
 _SEPARATORS = r".\-/–_"
+_PART = re.compile(r"[^\W_]+")
+_GAP = re.compile(rf"[\s{_SEPARATORS}]")
+_GAP_WITHOUT_BLANKS = re.compile(rf"[{_SEPARATORS}]")
+_GAP_AT_JOINT = re.compile(rf"[\s{_SEPARATORS}:]{{1,3}}")
+_FREE = r"(?<![^\W_])(?<![^\W_][-/–_])(?<!\d\.)"
+_IS_AT_START = re.compile(_FREE)
+_IS_AT_END = re.compile(r"(?![^\W_])(?![-/–_.][^\W_])")
+_COUNTRY_BEFORE = re.compile(rf"{_FREE}[A-Z]{{2}}[\s.\-]?\Z", re.IGNORECASE)
 # An identifier this short stands everywhere; it counts only beside its label.
 _SHORT_IDENTIFIER = 3
+_SHORTEST_TAX_NUMBER = 5
 # How many places of its first word a text is followed from.
 _STARTS = 80
 _MONEY_LABELS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE, Label.OTHER})
@@ -75,6 +87,12 @@ class Text:
     labelled: bool = False
 
 
+class _Span(NamedTuple):
+    line: int
+    start: int
+    end: int
+
+
 def find_money(
     index: DocumentIndex,
     claim: Decimal,
@@ -89,9 +107,7 @@ def find_money(
     is printed or labelled as money, so that a street number does not vouch for a total.
     """
     found = []
-    for seen in index.amounts(claim):
-        if lines is not None and seen.line not in lines:
-            continue
+    for seen in index.amounts(claim) if lines is None else index.amounts_within(claim, lines):
         label = None if loose else index.label_of_amount(seen)
         if not loose and not _is_money(index, seen.token, label):
             continue
@@ -128,14 +144,10 @@ def find_identifier(index: DocumentIndex, claim: str, *, group: str = "number") 
 
 def identifier_places(index: DocumentIndex, claim: str, *, group: str = "number") -> list[Text]:
     """Return all places of an identifier; of a short one only those beside a label."""
-    pattern = _identifier_pattern(claim, blanks=group != "number" or not squeeze(claim).isdigit())
-    if pattern is None:
-        return []
     found = []
-    for number, line in enumerate(index.lines):
-        for match in pattern.finditer(line.text):
-            labelled = mentions(index.text_before(number, match.start()), group) if group == "number" else True
-            found.append(Text(claim, number, number, match.start(), match.end(), labelled=labelled))
+    for span in _printed(index, claim, blanks=group != "number" or not squeeze(claim).isdigit()):
+        labelled = mentions(index.text_before(span.line, span.start), group) if group == "number" else True
+        found.append(Text(claim, span.line, span.line, span.start, span.end, labelled=labelled))
     if len(squeeze(claim)) <= _SHORT_IDENTIFIER:
         found = [text for text in found if text.labelled]
     return found
@@ -148,13 +160,13 @@ def find_tax_number(index: DocumentIndex, claim: str) -> Text | None:
         return whole
     prefix = re.match(r"[A-Za-z]{2}(?=[\s.\-]?\w*\d)", claim.strip())
     core = claim.strip()[2:] if prefix else claim.strip()
-    pattern = _identifier_pattern(core, blanks=True, prefix="" if prefix else r"[A-Z]{2}[\s.\-]?")
-    if pattern is None or len(squeeze(core)) < 5:
+    if len(squeeze(core)) < _SHORTEST_TAX_NUMBER:
         return None
-    for number, line in enumerate(index.lines):
-        match = pattern.search(line.text)
-        if match and not (prefix and _has_other_country(line.text[: match.start()], prefix.group())):
-            return Text(match.group(), number, number, match.start(), match.end())
+    spans = _printed(index, core, blanks=True, behind_country=not prefix)
+    for line, (span, *_) in itertools.groupby(spans, key=lambda span: span.line):
+        text = index.lines[line].text
+        if not (prefix and _has_other_country(text[: span.start], prefix.group())):
+            return Text(text[span.start : span.end], line, line, span.start, span.end)
     return None
 
 
@@ -256,19 +268,44 @@ def _day(
     )
 
 
-def _identifier_pattern(claim: str, *, blanks: bool, prefix: str = "") -> re.Pattern[str] | None:
-    """Return a pattern for the letters and digits of a claim with any separators between them.
+def _printed(index: DocumentIndex, claim: str, *, blanks: bool, behind_country: bool = False) -> Iterator[_Span]:
+    """Yield where the letters and digits of a claim stand with any separators between them.
 
     A neighbour joined by a hyphen or slash belongs to the identifier: `123` does not stand in `INV-123`.
     """
-    parts = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", claim))
-    if not parts:
-        return None
-    inner = rf"[\s{_SEPARATORS}]?" if blanks else rf"[{_SEPARATORS}]?"
-    body = rf"[\s{_SEPARATORS}:]{{0,3}}".join(inner.join(map(re.escape, part)) for part in parts)
-    left = r"(?<![^\W_])(?<![^\W_][-/–_])(?<!\d\.)"
-    right = r"(?![^\W_])(?![-/–_.][^\W_])"
-    return re.compile(left + prefix + body + right, re.IGNORECASE)
+    parts = _PART.findall(unicodedata.normalize("NFKC", claim))
+    wanted = letters_of("".join(parts))
+    joints = set(itertools.accumulate(map(len, parts)))
+    for line, letters in enumerate(index.letters):
+        at = letters.find(wanted) if wanted else -1
+        while at >= 0:
+            text = index.lines[line].text
+            places = [place for place, sign in enumerate(text) if sign.isalnum()][at : at + len(wanted)]
+            start = _start(text, places[0], behind_country=behind_country)
+            is_whole = _IS_AT_END.match(text, places[-1] + 1) and _go_together(text, places, joints, blanks=blanks)
+            if start is not None and is_whole:
+                yield _Span(line, start, places[-1] + 1)
+            at = letters.find(wanted, at + (len(wanted) if start is not None and is_whole else 1))
+
+
+def _start(text: str, place: int, *, behind_country: bool) -> int | None:
+    """Return where an identifier begins, perhaps with the letters of a country; None where it goes on to the left."""
+    if behind_country:
+        country = _COUNTRY_BEFORE.search(text, 0, place)
+        return country.start() if country else None
+    return place if _IS_AT_START.match(text, place) else None
+
+
+def _go_together(text: str, places: Sequence[int], joints: Collection[int], *, blanks: bool) -> bool:
+    """Say whether nothing but separators stands between letters; `joints` are those where the claim has one as well."""
+    if places[-1] - places[0] == len(places) - 1:
+        return True
+    inner = _GAP if blanks else _GAP_WITHOUT_BLANKS
+    return all(
+        (_GAP_AT_JOINT if number in joints else inner).fullmatch(text, one + 1, other)
+        for number, (one, other) in enumerate(itertools.pairwise(places), 1)
+        if other - one > 1
+    )
 
 
 def _squeezed(index: DocumentIndex, claim: str) -> Text | None:
@@ -291,26 +328,28 @@ def _in_order(
     index: DocumentIndex, claim: str, words: Sequence[str], *, gap: int, share: float, after: int = -1
 ) -> Text | None:
     """Return the first place where enough of the words stand in order; the first word found starts it."""
-    position = -1
-    if after >= 0:
-        position = bisect_right(index.word_lines, after) - 1
+    position = bisect_right(index.word_lines, after) - 1 if after >= 0 else -1
     best: Text | None = None
+    least = math.ceil(share * len(words))
     for skipped in range(len(words) - int(share * len(words) + 0.999) + 1):
         for start in index.next_places(words[skipped], position, limit=_STARTS):
-            places = _follow(index, words[skipped:], start, gap)
-            if len(places) >= share * len(words) and (best is None or len(places) > best.share * len(words)):
+            places = _follow(index, words[skipped:], start, gap, least)
+            if len(places) >= least:
                 lines = [index.word_lines[place] for place in places]
                 best = Text(claim, min(lines), max(lines), share=len(places) / len(words))
+                least = math.floor(best.share * len(words)) + 1
                 if len(places) == len(words):
                     return best
     return best
 
 
-def _follow(index: DocumentIndex, words: Sequence[str], start: int, gap: int) -> list[int]:
-    """Return the places of the words that go on from a start, each close to the one before."""
+def _follow(index: DocumentIndex, words: Sequence[str], start: int, gap: int, least: int) -> list[int]:
+    """Return the places of the words that go on from a start, each close to the one before, until too many are missing."""
     places = [start]
-    for word in words[1:]:
+    for left, word in zip(range(len(words) - 1, 0, -1), words[1:], strict=True):
         here = places[-1]
+        if len(places) + left < least:
+            break
         for place in index.next_places(word, here, limit=4):
             lines_on = index.word_lines[place] - index.word_lines[here]
             if (lines_on == 0 and place - here - 1 <= gap) or 1 <= lines_on <= 2:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.document.model import Document
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
 from pipeline.invoice.labels import Label, amount_label, date_label
 from pipeline.invoice.memo import kept_while_it_lives
-from pipeline.invoice.numbers import Amount, Convention, convention_of, currency_pattern, find_amounts
+from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
 from pipeline.invoice.places import Places
-from pipeline.invoice.words import words_of
+from pipeline.invoice.words import letters_of, words_of
 
 # How far above a value its column heading may stand, in lines.
 _HEADING_LINES = 3
@@ -31,10 +30,10 @@ _JOINT = re.compile(r"[-_./]")
 # `Leipzig, den ` at a line's end: where a letter says the day it was written.
 _LETTER_HEAD = re.compile(r"(?:\A|\s{2})[^\W\d_]{2}[^\d,:;]{0,40},\s(?:(?:den|de|le|the|li|am|dnia|a)\s)?\Z")
 _CELL = re.compile(r"\S+(?: \S+)*")
+_DIGIT = re.compile(r"\d")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """Hold one line of a page; `plain` marks lines of the page's reading-order view."""
 
     page: int
@@ -42,8 +41,15 @@ class Line:
     plain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
+class Cell(NamedTuple):
+    """Hold a part of a line without wide gaps, as in a column of a table."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Seen(NamedTuple, Generic[T]):
     """Hold a token and the line it stands on, as a position in `DocumentIndex.lines`."""
 
     line: int
@@ -66,13 +72,16 @@ class DocumentIndex:
         self.places = Places(document.pages)
         self._amounts_by_line: dict[int, list[Amount]] = {}
         self._dates_by_line: dict[int, list[PrintedDate]] = {}
-        for number, line in enumerate(self.lines):
-            self._read_line(number, line.text)
-        self.convention: Convention = convention_of(
-            amount for amounts in self._amounts_by_line.values() for amount in amounts
-        )
-        self.date_order: DateOrder | None = order_of(date for dates in self._dates_by_line.values() for date in dates)
+        self.lines_with_digits = tuple(n for n, line in enumerate(self.lines) if _DIGIT.search(line.text))
+        for number in self.lines_with_digits:
+            self._read_line(number, self.lines[number].text)
+        self._all_amounts = tuple(_each(self._amounts_by_line))
+        self._all_dates = tuple(_each(self._dates_by_line))
+        self.convention: Convention = convention_of(seen.token for seen in self._all_amounts)
+        self.date_order: DateOrder | None = order_of(seen.token for seen in self._all_dates)
         self._amounts_by_size = self._group_amounts()
+        self._amount_labels: dict[tuple[int, int, int], Label | None] = {}
+        self._cells: dict[int, tuple[Cell, ...]] = {}
         self.words: list[str] = []
         self.word_lines: list[int] = []
         self.squeezed = ""
@@ -87,13 +96,19 @@ class DocumentIndex:
         """Return all numbers that may mean this size, whatever their sign."""
         return self._amounts_by_size.get(abs(size), ())
 
-    def all_amounts(self) -> Iterator[Seen[Amount]]:
-        """Yield every number."""
-        return (Seen(line, amount) for line, amounts in self._amounts_by_line.items() for amount in amounts)
+    def amounts_within(self, size: Decimal, lines: range) -> Sequence[Seen[Amount]]:
+        """Return the numbers of these lines that may mean this size."""
+        found = self.amounts(size)
+        first, behind = (bisect_left(found, line, key=lambda seen: seen.line) for line in (lines.start, lines.stop))
+        return found[first:behind]
 
-    def dates(self) -> Iterator[Seen[PrintedDate]]:
-        """Yield every date."""
-        return (Seen(line, date) for line, dates in self._dates_by_line.items() for date in dates)
+    def all_amounts(self) -> Sequence[Seen[Amount]]:
+        """Return every number."""
+        return self._all_amounts
+
+    def dates(self) -> Sequence[Seen[PrintedDate]]:
+        """Return every date."""
+        return self._all_dates
 
     def amounts_in(self, line: int) -> Sequence[Amount]:
         """Return the numbers of a line."""
@@ -113,6 +128,27 @@ class DocumentIndex:
         """Return the line that a position in `squeezed` belongs to."""
         return bisect_right(self._line_starts, position) - 1
 
+    def cells(self, line: int) -> tuple[Cell, ...]:
+        """Return the cells of a line."""
+        if line not in self._cells:
+            self._cells[line] = tuple(Cell(*cell.span(), cell.group()) for cell in _CELL.finditer(self.lines[line].text))
+        return self._cells[line]
+
+    @functools.cached_property
+    def block_starts(self) -> Sequence[int]:
+        """Return of each line the first line of its view of its page."""
+        starts: list[int] = []
+        for number, line in enumerate(self.lines):
+            before = self.lines[number - 1]
+            goes_on = number > 0 and (line.page, line.plain) == (before.page, before.plain)
+            starts.append(starts[-1] if goes_on else number)
+        return starts
+
+    @functools.cached_property
+    def letters(self) -> Sequence[str]:
+        """Return of each line its letters and digits without what is between them, as `letters_of` does."""
+        return [letters_of(line.text) for line in self.lines]
+
     @functools.cached_property
     def repetitions(self) -> Sequence[int]:
         """Return of each line how often its page had the same one before."""
@@ -131,9 +167,9 @@ class DocumentIndex:
         """
         found = {amount.currency: number for number, amount in self._with_currency()}
         for number, line in enumerate(self.lines):
-            for match in currency_pattern().finditer(line.text):
-                if match.group() not in found and not _is_joined(line.text, match.start(), match.end()):
-                    found[match.group()] = number
+            for one in find_currencies(line.text):
+                if one.text not in found and not _is_joined(line.text, one.start, one.end):
+                    found[one.text] = number
         return found
 
     @functools.cached_property
@@ -143,18 +179,11 @@ class DocumentIndex:
 
     def label_of_amount(self, seen: Seen[Amount]) -> Label | None:
         """Return what the words before or above a number say it is."""
-        line = self.lines[seen.line].text
-        others = (other for other in self._amounts_by_line[seen.line] if not other.percent and not other.part)
-        before = max((other.end for other in others if other.end <= seen.token.start), default=0)
-        for text in (
-            line[before : seen.token.start],
-            line[: seen.token.start],
-            *self._column_above(seen.line, seen.token.start, seen.token.end),
-        ):
-            label = amount_label(text)
-            if label is not None:
-                return label
-        return None
+        place = (seen.line, seen.token.start, seen.token.end)
+        if place not in self._amount_labels:
+            labels = (amount_label(text) for text in self._texts_of_amount(*place))
+            self._amount_labels[place] = next((label for label in labels if label is not None), None)
+        return self._amount_labels[place]
 
     def label_of_date(self, seen: Seen[PrintedDate]) -> Label | None:
         """Return what the words before or above a date say it is."""
@@ -181,9 +210,12 @@ class DocumentIndex:
 
         In a row of cells the label is in the cell before; words further left belong to other columns.
         """
-        cells = [cell.group() for cell in _CELL.finditer(self.lines[line].text, behind, start)]
-        yield from reversed(cells[-2:])
+        yield from reversed(self.cells_before(line, start, behind=behind)[-2:])
         yield from itertools.islice(self._column_above(line, start, end), most_above)
+
+    def cells_before(self, line: int, start: int, *, behind: int = 0) -> list[str]:
+        """Return the cells of a line between two places, which may cut some of them off."""
+        return _CELL.findall(self.lines[line].text, behind, start)
 
     def elements_around(self, line: int) -> str:
         """Return the lines that open the elements around a value of an XML document, down to its own."""
@@ -200,40 +232,49 @@ class DocumentIndex:
         """Yield the texts that stand above a span, nearest first, then lines above that are one cell alone."""
         yield from self._column_above(line, start, end)
         for number in range(line - 1, max(-1, line - 1 - _HEADING_LINES), -1):
-            cells = _CELL.findall(self.lines[number].text)
+            cells = self.cells(number)
             if len(cells) == 1 and self.lines[number].page == self.lines[line].page:
-                yield cells[0]
+                yield cells[0].text
 
     def _column_above(self, line: int, start: int, end: int) -> Iterator[str]:
         """Yield the texts that stand above a span, nearest first."""
         here = self.lines[line]
-        alone = not any(character.isalpha() for character in here.text)
         for number in range(line - 1, max(-1, line - 1 - _HEADING_LINES), -1):
             above = self.lines[number]
             if above.page != here.page or above.plain != here.plain:
                 return
             # Plain text has no columns: only a line that is a label and nothing else can speak for the next one.
             if above.plain:
-                if alone and number == line - 1 and not self._amounts_by_line.get(number):
+                alone = number == line - 1 and not any(map(str.isalpha, here.text))
+                if alone and not self._amounts_by_line.get(number):
                     yield above.text
                 return
-            for cell in _CELL.finditer(above.text):
-                if cell.start() <= end + 2 and cell.end() >= start - 2:
-                    yield cell.group()
+            for cell in self.cells(number):
+                if cell.start <= end + 2 and cell.end >= start - 2:
+                    yield cell.text
+
+    def _texts_of_amount(self, line: int, start: int, end: int) -> Iterator[str]:
+        """Yield the texts that may be the label of a number: what stands before it, then above it."""
+        text = self.lines[line].text
+        others = (other for other in self._amounts_by_line[line] if not other.percent and not other.part)
+        before = max((other.end for other in others if other.end <= start), default=0)
+        yield text[before:start]
+        yield text[:start]
+        yield from self._column_above(line, start, end)
 
     def _with_currency(self) -> Iterator[tuple[int, Amount]]:
         """Yield the amounts beside a currency, last first; a code and digits joined to it may be an identifier."""
         for number in reversed(self._amounts_by_line):
             for amount in reversed(self._amounts_by_line[number]):
+                if not amount.currency or amount.percent:
+                    continue
                 before = self.lines[number].text[max(0, amount.start - 1) : amount.start]
                 is_tied = amount.currency.isalpha() and bool(_JOINT.match(before))
                 has_cents = bool(amount.mark) and amount.text[-3:-2] == amount.mark
-                if amount.currency and not amount.percent and (has_cents or not is_tied):
+                if has_cents or not is_tied:
                     yield number, amount
 
     def _read_line(self, number: int, text: str) -> None:
-        if not any(character.isdigit() for character in text):
-            return
         dates = find_dates(text)
         taken = [(date.start, date.end) for date in dates if not date.text.isdigit()]
         amounts = [
@@ -248,7 +289,7 @@ class DocumentIndex:
 
     def _group_amounts(self) -> dict[Decimal, list[Seen[Amount]]]:
         grouped: dict[Decimal, list[Seen[Amount]]] = defaultdict(list)
-        for seen in self.all_amounts():
+        for seen in self._all_amounts:
             for size in {abs(value) for value in self.convention.readings(seen.token)}:
                 grouped[size].append(seen)
         return dict(grouped)
@@ -259,16 +300,17 @@ class DocumentIndex:
         length = 0
         for number, line in enumerate(self.lines):
             self._line_starts.append(length)
-            for word in words_of(line.text):
-                self.words.append(word)
-                self.word_lines.append(number)
-                joined.append(word)
-                self.word_edges.add(length)
-                length += len(word)
-                self.word_edges.add(length)
-            joined.append("\n")
-            length += 1
+            words = words_of(line.text)
+            self.words += words
+            self.word_lines += [number] * len(words)
+            joined += (*words, "\n")
+            self.word_edges.update(itertools.accumulate(map(len, words), initial=length) if words else ())
+            length += sum(map(len, words)) + 1
         self.squeezed = "".join(joined)
+
+
+def _each(by_line: Mapping[int, Sequence[T]]) -> Iterator[Seen[T]]:
+    return (Seen(line, token) for line, tokens in by_line.items() for token in tokens)
 
 
 def _is_joined(text: str, start: int, end: int) -> bool:

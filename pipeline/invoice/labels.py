@@ -8,9 +8,11 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from enum import StrEnum
 from importlib import resources
+from typing import NamedTuple
 
 from pipeline.invoice.words import words_of
 
@@ -29,12 +31,18 @@ class Label(StrEnum):
     OTHER_DATE = "other_date"
 
 
+_AMOUNT_GROUPS = ("grand_total", "gross", "total", "due", "net", "tax", "other")
+_DATE_GROUPS = (Label.DATE, Label.DUE_DATE, Label.OTHER_DATE, "date_preposition")
+
+
 @functools.lru_cache(maxsize=8192)
 def amount_label(text: str) -> Label | None:
     """Return what an amount is, from the words that stand before it.
 
     The order matters: `total without tax` names tax and total and is a net amount.
     """
+    if said(text).groups.isdisjoint(_AMOUNT_GROUPS):
+        return None
     has = functools.partial(mentions, text)
     if has("other"):
         return Label.OTHER
@@ -54,7 +62,9 @@ def amount_label(text: str) -> Label | None:
 @functools.lru_cache(maxsize=8192)
 def date_label(text: str) -> Label | None:
     """Return what a date is, from the words that stand before it; the label nearest to the date counts."""
-    words = " ".join(words_of(text))
+    words, begun = said(text)
+    if begun.isdisjoint(_DATE_GROUPS):
+        return None
     preposition = _ending(words, "date_preposition")
     if preposition:
         # `order of` and `delivery of 3 May` say more than their preposition.
@@ -70,20 +80,34 @@ def date_label(text: str) -> Label | None:
 
 def mentions(text: str, group: str) -> bool:
     """Say whether a text has one of a group's phrases, as whole words."""
-    return last_place(text, group) >= 0
+    return group in said(text).groups and last_place(text, group) >= 0
+
+
+def mentions_any(text: str, names: Iterable[str]) -> bool:
+    """Say whether a text has a phrase of any of these groups."""
+    begun = said(text).groups
+    return not begun.isdisjoint(names) and any(mentions(text, name) for name in names)
+
+
+def names_amount(text: str) -> bool:
+    """Say whether a text has a phrase that may be the label of an amount."""
+    return mentions_any(text, _AMOUNT_GROUPS)
 
 
 @functools.lru_cache(maxsize=8192)
 def last_place(text: str, group: str) -> int:
     """Return where the last phrase of a group ends, in the words of the text; -1 where it has none."""
-    joined = " ".join(words_of(text))
-    return max((match.end() for match in _pattern(group).finditer(joined)), default=-1)
+    here = said(text)
+    if group not in here.groups:
+        return -1
+    return max((match.end() for match in _pattern(group).finditer(here.words)), default=-1)
 
 
 def leading(text: str, *names: str) -> str:
     """Return the phrase of one of these groups that a text begins with, folded; empty where it begins otherwise."""
-    words = " ".join(words_of(text))
-    return next((found.group() for name in names if (found := _pattern(name).match(words))), "")
+    here = said(text)
+    patterns = (_pattern(name) for name in names if name in here.groups)
+    return next((found.group() for pattern in patterns if (found := pattern.match(here.words))), "")
 
 
 def groups() -> tuple[str, ...]:
@@ -93,14 +117,64 @@ def groups() -> tuple[str, ...]:
 
 def is_label(text: str, names: Iterable[str]) -> bool:
     """Say whether a text consists of phrases of one of these groups and nothing else."""
-    words = " ".join(words_of(text))
-    return any(re.fullmatch(rf"(?:{_pattern(name).pattern}\s?)+", words) for name in names)
+    here = said(text)
+    return any(_run_of_phrases(name).fullmatch(here.words) for name in names if name in here.groups)
+
+
+class Said(NamedTuple):
+    """Hold the folded words of a text, and the groups that may have a phrase in it: one begins with one of the words."""
+
+    words: str
+    groups: frozenset[str]
+
+
+@functools.lru_cache(maxsize=8192)
+def said(text: str) -> Said:
+    """Return what a text says; to look the words up first spares most searches for phrases."""
+    words = words_of(text)
+    return Said(" ".join(words), frozenset[str]().union(*map(_groups_begun_by, words)))
 
 
 def _ending(words: str, group: str) -> str:
     """Return the phrase of a group that ends a text of folded words; empty where none does."""
-    found = re.search(rf"{_pattern(group).pattern}\Z", words)
+    found = _phrase_at_end(group).search(words) if group in said(words).groups else None
     return found.group() if found else ""
+
+
+@functools.lru_cache(maxsize=8192)
+def _groups_begun_by(word: str) -> frozenset[str]:
+    firsts, word = _first_words(), word.casefold()
+    cuts = [length for length in _star_lengths() if length <= len(word)]
+    stems = (f"{word[:length]}*" for length in cuts)
+    ends = (f"*{word[len(word) - length :]}" for length in cuts)
+    return frozenset(group for first in (word, *stems, *ends) for group in firsts.get(first, ()))
+
+
+@functools.cache
+def _first_words() -> dict[str, list[str]]:
+    """Return the groups by the first words of their phrases; a star at either end stands for any letters."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for group, phrases in _phrases().items():
+        for phrase in phrases:
+            first = phrase.partition(" ")[0]
+            is_simple = first.count("*") <= 1 and "*" not in first[1:-1]
+            found[first if is_simple else "*"].append(group)
+    return found
+
+
+@functools.cache
+def _star_lengths() -> tuple[int, ...]:
+    return tuple({len(first) - 1 for first in _first_words() if "*" in first})
+
+
+@functools.cache
+def _phrase_at_end(group: str) -> re.Pattern[str]:
+    return re.compile(rf"{_pattern(group).pattern}\Z")
+
+
+@functools.cache
+def _run_of_phrases(group: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:{_pattern(group).pattern}\s?)+")
 
 
 @functools.cache

@@ -10,9 +10,10 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from importlib import resources
+from typing import Literal, NamedTuple
 
 from babel.core import get_global
 from babel.numbers import get_currency_precision, list_currencies
@@ -24,14 +25,24 @@ _MINUS = "-−–"
 _MAX_DIGITS = 18
 
 _RUN = re.compile(rf"\d+(?:[.,{_APOSTROPHES}{_BLANKS}]\d+)*")
+_PLAIN = re.compile(r"\d+(?:[.,]\d+)*")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:([.,'])\d{3})(?:\1\d{3})*\Z")
 _INDIAN = re.compile(r"[1-9]\d?(?:,\d{2})+,\d{3}\Z")
 _LEAD = re.compile(r"[1-9]\d{0,2}\Z")
 _REST = re.compile(r"\d{3}(?:[.,]\d{1,4})?\Z")
+_PIECE = re.compile(rf"[^{_BLANKS}]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_LETTERS_AT_END = re.compile(r"[^\W\d_]+\Z")
+_JOINED_BEFORE = re.compile(r"[^\W_][/–-]\Z|\d:\Z|[\w@]\Z")
+_JOINED_BEHIND = re.compile(r"_|[^\W\d_]+\d")
+_WORD_BEFORE = re.compile(rf"(?<![\w])([^\W\d_]{{1,4}})[{_MINUS}]?\Z")
+_LOOSE_MINUS = re.compile(rf"[{_MINUS}][{_BLANKS}]")
+# What belongs to a number stands so near; blanks, signs, a point and a colon may stand between it and its currency.
+_REACH_BEFORE, _REACH_BEHIND = 16, 24
+_WIDEST_GAP = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """Hold one printed number; `start` and `end` are its span with sign and currency left out.
 
     `values` are all readings, likeliest first; `mark` is the decimal mark where it is certain. `money` says that it
@@ -66,6 +77,8 @@ class Convention:
             return ()
         if amount.spaced and self.spaces_group is False:
             return ()
+        if len(amount.values) == 1:
+            return amount.values
         separator = _single_separator(amount.text)
         if len(_magnitudes(amount.text)) < 2 or self.decimal_mark is None or separator is None:
             return amount.values
@@ -76,6 +89,8 @@ class Convention:
 
 def candidates(text: str) -> tuple[Decimal, ...]:
     """Return every value that a text holding one printed amount can mean; empty if it holds none or several."""
+    if _PLAIN.fullmatch(text):
+        return _magnitudes(text)
     numbers = [amount for amount in find_amounts(text) if not amount.part]
     amounts = [amount for amount in numbers if not amount.percent] or numbers
     return amounts[0].values if len(amounts) == 1 else ()
@@ -86,9 +101,9 @@ def find_amounts(text: str) -> tuple[Amount, ...]:
     found: list[Amount] = []
     for run in _RUN.finditer(text):
         for start, end, spaced, part in _pieces(run.group(), run.start()):
-            amount = _amount(text, start, end)
+            amount = _amount(text, start, end, spaced=spaced, part=part)
             if amount is not None:
-                found.append(replace(amount, spaced=spaced, part=part) if spaced or part else amount)
+                found.append(amount)
     return tuple(found)
 
 
@@ -138,10 +153,28 @@ def currencies_of(sign: str) -> tuple[str, ...]:
     return _signs().get(sign.casefold().rstrip("."), ())
 
 
-@functools.cache
-def currency_pattern() -> re.Pattern[str]:
-    """Return a pattern for currency signs and ISO codes that stand free of letters."""
-    return re.compile(_currency_alternation())
+class PrintedCurrency(NamedTuple):
+    """Hold a currency's sign or code as printed, and where it begins."""
+
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+
+def find_currencies(text: str) -> Iterator[PrintedCurrency]:
+    """Yield the currency signs, and the codes and names that stand free of letters, in order."""
+    end = 0
+    for head in _head_pattern().finditer(text):
+        word = head.group()
+        if head.start() < end or not (_is_currency_word(word) or word.casefold() in _sign_heads()):
+            continue
+        printed = _currency_pattern().match(text, head.start())
+        if printed is not None and (printed["word"] is None or _is_currency_word(word)):
+            end = printed.end()
+            yield PrintedCurrency(printed.group(), printed.start())
 
 
 def _majority(marks: dict[str, int]) -> str | None:
@@ -156,7 +189,7 @@ def _vote(for_: int, against: int) -> bool | None:
 
 def _pieces(run: str, offset: int) -> Iterator[tuple[int, int, bool, bool]]:
     """Yield start, end, spaced, part of the numbers in a run of digits, separators and blanks."""
-    words = [(match.start(), match.end()) for match in re.finditer(rf"[^{_BLANKS}]+", run)]
+    words = [match.span() for match in _PIECE.finditer(run)]
     position = 0
     while position < len(words):
         last = _chain_end(run, words, position)
@@ -181,46 +214,74 @@ def _chain_end(run: str, words: list[tuple[int, int]], first: int) -> int:
     return last
 
 
-def _amount(text: str, start: int, end: int) -> Amount | None:
+def _amount(text: str, start: int, end: int, *, spaced: bool, part: bool) -> Amount | None:
     core = text[start:end]
     values = _magnitudes(core)
     if not values or not _stands_free(text, start, end):
         return None
-    left = _left_pattern().search(text, max(0, start - 16), start)
-    right = _right_pattern().match(text, end)
-    if left is None or right is None:
-        return None
-    currency = left["currency"] or right["currency"] or ""
-    mark = _certain_mark(core)
-    grouped = any(separator in core for separator in ".," + _APOSTROPHES + _BLANKS)
+    left, right = _left(text, start), _right(text, end)
+    currency = (left and left["currency"]) or (right and right["currency"]) or ""
     return Amount(
         start=start,
         end=end,
         text=core,
         values=_signed(values, left, right),
-        mark=mark,
+        mark=_certain_mark(core),
         currency=currency,
-        percent=bool(right["percent"]),
-        money=bool(grouped or currency or right["dash"]),
+        percent=bool(right and right["percent"]),
+        money=bool(not core.isdigit() or currency or (right and right["dash"])),
+        spaced=spaced,
+        part=part,
         framed=_framed(text, start, end),
     )
 
 
 def _stands_free(text: str, start: int, end: int) -> bool:
     """Say whether a number is no part of a date, a time, a ratio or an identifier."""
-    before, after = text[max(0, start - 6) : start], text[end : end + 2]
-    joined = re.search(r"[^\W_][/–-]\Z|\d:\Z|[\w@]\Z", before)
-    if joined and not _is_currency_before(before):
-        return False
+    last, after = text[start - 1 : start] if start else "", text[end : end + 2]
+    if last.isalnum() or last in ("/", "-", "–", ":", "_", "@"):
+        before = text[max(0, start - 6) : start]
+        if _JOINED_BEFORE.search(before) and not _is_currency_before(before):
+            return False
     if after[:1] in ("/", ":", "-", "–") and after[1:2].isdigit():
         return False
-    return not re.match(r"_|[^\W\d_]+\d", text[end : end + 12])
+    may_go_on = after[:1] == "_" or after[:1].isalnum()
+    return not (may_go_on and _JOINED_BEHIND.match(text[end : end + 12]))
 
 
 def _is_currency_before(text: str) -> bool:
     """Say whether a text ends with a currency, as in `EUR5` and `EUR-5`."""
-    letters = re.search(rf"(?<![\w])([^\W\d_]{{1,4}})[{_MINUS}]?\Z", text)
+    letters = _WORD_BEFORE.search(text)
     return letters is not None and bool(currencies_of(letters[1]))
+
+
+def _left(text: str, start: int) -> re.Match[str] | None:
+    """Return the signs and the currency before a number; None where nothing there can be one."""
+    begin = max(0, start - _REACH_BEFORE)
+    near = text[begin:start]
+    bare = near.rstrip(_BLANKS + _MINUS + ".:+(")
+    is_near = len(near) - len(bare) <= _WIDEST_GAP
+    word = _LETTERS_AT_END.search(bare) if is_near and bare[-1:].isalnum() else None
+    if word and _is_currency_word(word.group()):
+        named = _left_pattern("word").search(text, begin, start)
+        if named is not None:
+            return named
+    has_sign = bool(near[len(bare) :].strip(_BLANKS + ".:")) or bare[-1:].casefold() in _sign_ends()
+    if not has_sign:
+        return None
+    return _left_pattern("sign").search(text, begin, start)
+
+
+def _right(text: str, end: int) -> re.Match[str] | None:
+    """Return the signs and the currency behind a number; None where nothing there can be one."""
+    near = text[end : end + _REACH_BEHIND].lstrip(_BLANKS)
+    word = _LETTERS.match(near.lstrip(_BLANKS + _MINUS + "—.,%"))
+    if word and _is_currency_word(word.group()):
+        return _right_pattern("word").match(text, end)
+    head = word.group().casefold() if word and near[0].isalpha() else near[:1]
+    if head not in (*_MINUS, ".", ",", "%", ")", "cr") and head not in _sign_heads():
+        return None
+    return _right_pattern("sign").match(text, end)
 
 
 def _framed(text: str, start: int, end: int) -> bool:
@@ -231,7 +292,7 @@ def _framed(text: str, start: int, end: int) -> bool:
 @functools.lru_cache(maxsize=8192)
 def _magnitudes(core: str) -> tuple[Decimal, ...]:
     """Return what the digits and separators can mean: grouping first, then fraction."""
-    if sum(character.isdigit() for character in core) > _MAX_DIGITS:
+    if len(core) > _MAX_DIGITS and sum(map(str.isdigit, core)) > _MAX_DIGITS:
         return ()
     text = core
     for separator in _APOSTROPHES:
@@ -281,43 +342,78 @@ def _certain_mark(core: str) -> str:
     return mark if tail else ""
 
 
-def _signed(values: tuple[Decimal, ...], left: re.Match[str], right: re.Match[str]) -> tuple[Decimal, ...]:
+def _signed(
+    values: tuple[Decimal, ...], left: re.Match[str] | None, right: re.Match[str] | None
+) -> tuple[Decimal, ...]:
     """Return the readings with their sign; both signs where a dash or bracket may be mere punctuation."""
-    signs = left["outer"] + left["inner"]
-    if any(minus in signs for minus in _MINUS) or right["minus"]:
-        loose = re.search(rf"[{_MINUS}][{_BLANKS}]", left.group()) and not right["minus"]
+    signs = left["outer"] + left["inner"] if left else ""
+    is_behind = bool(right and right["minus"])
+    if any(minus in signs for minus in _MINUS) or is_behind:
+        loose = left and _LOOSE_MINUS.search(left.group()) and not is_behind
         negative = tuple(-value for value in values)
         return negative + values if loose else negative
-    if ("(" in signs and right["close"]) or right["credit"]:
+    if right and (("(" in signs and right["close"]) or right["credit"]):
         return tuple(-value for value in values) + values
     return values
 
 
 @functools.cache
-def _left_pattern() -> re.Pattern[str]:
+def _left_pattern(currency: Literal["sign", "word"]) -> re.Pattern[str]:
+    printed = r"(?<![^\W\d_])[^\W\d_]+" if currency == "word" else _sign_alternation()
     return re.compile(
-        rf"(?P<outer>[{_MINUS}+(]{{0,2}})[{_BLANKS}]?(?P<currency>{_currency_alternation()})?\.?:?[{_BLANKS}]{{0,2}}"
-        rf"(?P<inner>[{_MINUS}+(]{{0,2}})[{_BLANKS}]?\Z"
+        rf"(?P<outer>[{_MINUS}+(]{{0,2}})[{_BLANKS}]?(?P<currency>{printed}){'' if currency == 'word' else '?'}"
+        rf"\.?:?[{_BLANKS}]{{0,2}}(?P<inner>[{_MINUS}+(]{{0,2}})[{_BLANKS}]?\Z"
     )
 
 
 @functools.cache
-def _right_pattern() -> re.Pattern[str]:
+def _right_pattern(currency: Literal["sign", "word"]) -> re.Pattern[str]:
+    printed = _sign_alternation() + (r"|[^\W\d_]+" if currency == "word" else "")
     return re.compile(
         rf"(?P<dash>[.,][-–—]{{1,2}})?(?P<percent>[{_BLANKS}]{{0,2}}%)?(?P<minus>[-−](?![\w-]))?"
-        rf"[{_BLANKS}]{{0,2}}(?P<currency>{_currency_alternation()})?[{_BLANKS}]?(?P<close>\))?(?P<credit>CR\b)?"
+        rf"[{_BLANKS}]{{0,2}}(?P<currency>{printed})?[{_BLANKS}]?(?P<close>\))?(?P<credit>CR\b)?"
     )
 
 
 @functools.cache
-def _currency_alternation() -> str:
-    words = sorted((sign for sign in _signs() if sign.isalpha()), key=len, reverse=True)
+def _head_pattern() -> re.Pattern[str]:
+    """Return a pattern for what may begin a currency: to look words up is faster than to try all codes everywhere."""
+    signs = "".join(re.escape(head) for head in _sign_heads() if not head.isalpha())
+    return re.compile(rf"[^\W\d_]+|[{signs}]")
+
+
+@functools.cache
+def _currency_pattern() -> re.Pattern[str]:
+    """Return a pattern for signs and for all words."""
+    return re.compile(rf"{_sign_alternation()}|(?<![^\W\d_])(?P<word>[^\W\d_]+)")
+
+
+@functools.cache
+def _sign_alternation() -> str:
+    """Return a pattern for the signs that are no words; those with letters stand free of others."""
     signs = sorted((sign for sign in _signs() if not sign.isalpha()), key=len, reverse=True)
-    codes = "|".join(sorted(_currency_codes()))
-    return (
-        rf"(?:(?<![^\W\d_])(?:(?i:{'|'.join(map(re.escape, signs))})|(?:{codes}|(?i:{'|'.join(words)}))(?![^\W\d_]))"
-        rf"|[€£¥$])"
-    )
+    return rf"(?:(?<![^\W\d_])(?i:{'|'.join(map(re.escape, signs))})|[€£¥$])"
+
+
+@functools.cache
+def _sign_heads() -> frozenset[str]:
+    """Return what signs begin with: all their letters, else one character."""
+    signs = (sign for sign in _signs() if not sign.isalpha())
+    return frozenset(found.group() if (found := _LETTERS.match(sign)) else sign[0] for sign in signs)
+
+
+@functools.cache
+def _sign_ends() -> frozenset[str]:
+    return frozenset(sign[-1] for sign in _signs() if not sign.isalpha())
+
+
+def _is_currency_word(word: str) -> bool:
+    return word in _currency_codes() or word.casefold() in _currency_words()
+
+
+@functools.cache
+def _currency_words() -> frozenset[str]:
+    return frozenset(sign for sign in _signs() if sign.isalpha())
 
 
 @functools.cache

@@ -7,15 +7,17 @@ surely has no box.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import islice, takewhile
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pipeline.document.model import Box, Page, Word
 from pipeline.document.rows import group_rows
 from pipeline.invoice.words import squeeze, words_of
+
+T = TypeVar("T")
 
 
 class Places:
@@ -23,20 +25,21 @@ class Places:
 
     def __init__(self, pages: Iterable[Page]) -> None:
         self._pages = {page.number: page for page in pages if page.words}
-        self._rows: dict[int, list[_Row]] = {}
+        self._rows: dict[int, _Rows] = {}
+        self._likely: dict[tuple[int, str], list[_Likely]] = {}
 
     def of_span(self, page: int, line: str, start: int, end: int, *, nth: int = 0) -> Box | None:
         """Return the box of a part of a line; `nth` tells lines alike apart, counted down the page."""
         wanted = squeeze(line[start:end])
         if not wanted or page not in self._pages:
             return None
-        before, after = squeeze(line[:start]), squeeze(line[end:])
-        found = [
-            _Found(like, _context(row, at, wanted, before, after), row.box(at, len(wanted)))
-            for like, row in self._rows_like(page, line, least=_MERGED, or_within=True)
-            for at in row.places(wanted)
-        ]
-        return _settled(found, nth)
+        likely = self._rows_like(page, line, least=_MERGED, or_within=True)
+        best = [_Found(one, at) for one in likely for at in one.row.places(wanted)]
+        best = _best(best, key=lambda found: found.likely.likeness)
+        if len(best) > 1:
+            before, after = squeeze(line[:start]), squeeze(line[end:])
+            best = _best(best, key=lambda found: _context(found.likely.row, found.at, wanted, before, after))
+        return best[nth].likely.row.box(best[nth].at, len(wanted)) if nth < len(best) else None
 
     def of_wording(self, page: int, lines: Sequence[str], wording: str, *, nth: int = 0) -> Box | None:
         """Return the box around the words of a text that stands in these lines, perhaps beside other columns."""
@@ -50,15 +53,17 @@ class Places:
         rows = self._rows_like(page, line, least=_ALIKE)
         if not wanted:
             # A sign without a letter or digit, such as that of a currency.
-            signs = ((like, word) for like, row in rows for word in row.words if wording in word.text)
-            return _settled([_Found(like, 0, word.box) for like, word in signs], nth)
-        return _settled(
-            [_Found(like, 0, row.box(at, len(wanted))) for like, row in rows for at in row.places(wanted)], nth
+            signs = [(one.likeness, word.box) for one in rows for word in one.row.words if wording in word.text]
+            boxes = [box for _, box in _best(signs, key=lambda sign: sign[0])]
+            return boxes[nth] if nth < len(boxes) else None
+        best = _best(
+            [_Found(one, at) for one in rows for at in one.row.places(wanted)], key=lambda found: found.likely.likeness
         )
+        return best[nth].likely.row.box(best[nth].at, len(wanted)) if nth < len(best) else None
 
-    def _rows_of(self, page: int) -> list[_Row]:
+    def _rows_of(self, page: int) -> _Rows:
         if page not in self._rows:
-            self._rows[page] = [_row(words) for words in _level_rows(self._pages[page])]
+            self._rows[page] = _Rows(_row(words) for words in _level_rows(self._pages[page]))
         return self._rows[page]
 
     def _followed(self, page: int, lines: Sequence[str], wording: str, nth: int) -> Box | None:
@@ -80,16 +85,15 @@ class Places:
         return reduce(Box.around, (word.box for word in taken))
 
     def _row_like(self, page: int, line: str, nth: int) -> _Row | None:
-        rows = self._rows_like(page, line, least=_ALIKE)
-        best = max((like for like, _ in rows), default=0.0)
-        alike = [row for like, row in rows if like == best]
-        return alike[nth] if nth < len(alike) else None
+        alike = _best(self._rows_like(page, line, least=_ALIKE), key=lambda one: one.likeness)
+        return alike[nth].row if nth < len(alike) else None
 
-    def _rows_like(self, page: int, line: str, *, least: float, or_within: bool = False) -> list[tuple[float, _Row]]:
+    def _rows_like(self, page: int, line: str, *, least: float, or_within: bool = False) -> list[_Likely]:
         """Return the rows that have enough of a line, or that are wholly a part of it."""
-        letters = Counter(words_of(line))
-        rows = [(round(_likeness(letters, row), 3), row) for row in self._rows_of(page)]
-        return [(like, row) for like, row in rows if like >= least or (or_within and _is_within(row, letters))]
+        if (page, line) not in self._likely:
+            self._likely[page, line] = list(self._rows_of(page).like(line))
+        likely = self._likely[page, line]
+        return [one for one in likely if one.likeness >= least or (or_within and one.is_within)]
 
 
 # This share of a line's letters must be in the row that is taken for it; less where the line may be two rows in one.
@@ -129,10 +133,40 @@ class _Row(NamedTuple):
         return self.letters[at - 1].isdigit() == self.letters[at].isdigit()
 
 
-class _Found(NamedTuple):
+class _Likely(NamedTuple):
+    """Hold a row with words of a line: how much like the line it is, and whether all of it is in the line."""
+
     likeness: float
-    context: int
-    box: Box
+    is_within: bool
+    row: _Row
+
+
+class _Found(NamedTuple):
+    likely: _Likely
+    at: int
+
+
+class _Rows:
+    """Hold the rows of a page, to be found by their words."""
+
+    def __init__(self, rows: Iterable[_Row]) -> None:
+        self._rows = tuple(rows)
+        self._by_word: dict[str, list[int]] = defaultdict(list)
+        for number, row in enumerate(self._rows):
+            for word in row.parts:
+                self._by_word[word].append(number)
+
+    def like(self, line: str) -> Iterator[_Likely]:
+        """Yield the rows that have a word of the line, down the page."""
+        words = Counter(words_of(line))
+        own = sum(len(word) * count for word, count in words.items())
+        shared: Counter[int] = Counter()
+        for word, count in words.items():
+            for number in self._by_word.get(word, ()):
+                shared[number] += len(word) * min(count, self._rows[number].parts[word])
+        for number, letters in sorted(shared.items()):
+            row = self._rows[number]
+            yield _Likely(round(_likeness(letters, own, row), 3), _is_within(row, words), row)
 
 
 def _level_rows(page: Page) -> list[list[Word]]:
@@ -159,10 +193,8 @@ def _row(words: Sequence[Word]) -> _Row:
     return _Row(tuple(words), "".join(squeezed), owners, parts)
 
 
-def _likeness(line: Counter[str], row: _Row) -> float:
+def _likeness(shared: int, own: int, row: _Row) -> float:
     """Return the share of a line's letters that are in words of the row, a little less for what the row has more."""
-    shared = sum(len(part) * count for part, count in (line & row.parts).items())
-    own = sum(len(part) * count for part, count in line.items())
     return shared / max(1, own) - 0.1 * (len(row.letters) - shared) / max(1, len(row.letters))
 
 
@@ -182,11 +214,11 @@ def _alike(one: Iterable[str], other: Iterable[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _settled(found: Sequence[_Found], nth: int) -> Box | None:
-    """Return the box of the likeliest place; of several that are alike the one that stands there as often before."""
-    best = max(((one.likeness, one.context) for one in found), default=None)
-    alike = [one.box for one in found if (one.likeness, one.context) == best]
-    return alike[nth] if nth < len(alike) else None
+def _best(options: Sequence[T], key: Callable[[T], float]) -> list[T]:
+    """Return the options of the highest value, in their order."""
+    values = [key(option) for option in options]
+    best = max(values, default=None)
+    return [option for option, value in zip(options, values, strict=True) if value == best]
 
 
 def _position_of(parts: Sequence[str], wanted: Sequence[str], position: int) -> int | None:

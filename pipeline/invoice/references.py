@@ -10,14 +10,17 @@ from enum import IntEnum
 from pipeline.invoice.checks import error
 from pipeline.invoice.evidence import Text, identifier_places
 from pipeline.invoice.index import DocumentIndex, Seen
-from pipeline.invoice.labels import last_place, mentions
+from pipeline.invoice.labels import last_place, mentions, mentions_any, said
+from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
-from pipeline.invoice.words import squeeze, words_of
+from pipeline.invoice.words import squeeze
 
 # A word in brackets explains the one before it: `Invoice (380)`.
 _WORD = re.compile(r"(?<![(\w])[^\s,;:()#|]*\d[^\s,;:()|]*")
 # Between a label and its value stand at most a sign or a word such as `no` or `INV`.
 _WORDS_BETWEEN = 2
+_GROUPS = ("invoice_number", "number", "other_number", "invoice", "credit_note")
+_ROLES = ("buyer", "vendor")
 _IN_BRACKETS = re.compile(r"\([^()]*\)")
 
 
@@ -62,24 +65,29 @@ def number_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
         yield error("number_not_at_label", "invoice_number", message)
 
 
-def references(index: DocumentIndex) -> Iterator[Reference]:
-    """Yield the words with a digit that stand at a label for a number, and are no amount of money and no labelled date.
+@kept_while_it_lives
+def references(index: DocumentIndex) -> tuple[Reference, ...]:
+    """Return the words with a digit that stand at a label for a number, and are no amount of money and no labelled date.
 
     What else looks like a date, or stands in the view without columns, counts only at the invoice number's own label.
     """
-    for number, line in enumerate(index.lines):
-        taken = [(one.start, one.end) for one in index.amounts_in(number) if one.currency or one.percent or one.mark]
-        dates = index.dates_in(number)
-        taken += [(one.start, one.end) for one in dates if index.label_of_date(Seen(number, one)) is not None]
-        days = [(one.start, one.end) for one in dates]
-        for match in _WORD.finditer(line.text):
-            start, end = match.span()
-            if _overlaps(match, taken) or not (_has_label_in_cell(line.text, start) or _fills_cell(line.text, end)):
-                continue
-            least = Standing.INVOICE_NUMBER if line.plain or _overlaps(match, days) else Standing.NUMBER
-            standing = next(_standings(index, number, start, end), Standing.BARE)
-            if standing >= least:
-                yield Reference(match.group().rstrip("."), number, start, end, standing)
+    return tuple(one for number in index.lines_with_digits for one in _references_in(index, number))
+
+
+def _references_in(index: DocumentIndex, number: int) -> Iterator[Reference]:
+    line = index.lines[number]
+    taken = [(one.start, one.end) for one in index.amounts_in(number) if one.currency or one.percent or one.mark]
+    dates = index.dates_in(number)
+    taken += [(one.start, one.end) for one in dates if index.label_of_date(Seen(number, one)) is not None]
+    days = [(one.start, one.end) for one in dates]
+    for match in _WORD.finditer(line.text):
+        start, end = match.span()
+        if _overlaps(match, taken) or not (_has_label_in_cell(line.text, start) or _fills_cell(line.text, end)):
+            continue
+        least = Standing.INVOICE_NUMBER if line.plain or _overlaps(match, days) else Standing.NUMBER
+        standing = next(_standings(index, number, start, end), Standing.BARE)
+        if standing >= least:
+            yield Reference(match.group().rstrip("."), number, start, end, standing)
 
 
 def _best_standing(index: DocumentIndex, place: Text) -> Standing:
@@ -116,7 +124,7 @@ def _standings(index: DocumentIndex, line: int, start: int, end: int) -> Iterato
     for position, text in enumerate(texts):
         allowed = _WORDS_BETWEEN if in_cell and position == 0 else 0
         standing = _named(text, words_between=allowed)
-        if standing is Standing.NUMBER and len(words_of(text)) == 1 and position + 1 < len(texts):
+        if standing is Standing.NUMBER and " " not in said(text).words and position + 1 < len(texts):
             standing = _named(_IN_BRACKETS.sub("", f"{texts[position + 1]} {text}"), words_between=0)
         if standing is not None:
             yield standing
@@ -124,6 +132,9 @@ def _standings(index: DocumentIndex, line: int, start: int, end: int) -> Iterato
 
 def _named(text: str, *, words_between: int) -> Standing | None:
     """Return what a text says as a label; one with more words behind its phrase is none."""
+    words, begun = said(text)
+    if begun.isdisjoint(_GROUPS):
+        return None
     places = {
         Standing.INVOICE_NUMBER: max(last_place(text, "invoice_number"), _title_end(text)),
         Standing.NUMBER: last_place(text, "number"),
@@ -132,19 +143,18 @@ def _named(text: str, *, words_between: int) -> Standing | None:
     end = max(places.values())
     if end < 0:
         return None
-    behind = " ".join(words_of(text))[end:].split()
-    if any(mentions(word, role) for word in behind for role in ("buyer", "vendor")):
+    behind = words[end:].split()
+    if any(mentions_any(word, _ROLES) for word in behind):
         return Standing.OTHER
     if len(behind) > words_between or any(any(map(str.isdigit, word)) for word in behind):
         return None
     # `Rechnung Nr.` and `Kunden-Nr.` both end with a bare label: what stands before it says whose number it is.
     if places[Standing.NUMBER] == end and places[Standing.INVOICE_NUMBER] < end:
-        return _qualified(text, places)
+        return _qualified(words, places)
     return max(standing for standing in places if places[standing] == end)
 
 
-def _qualified(text: str, places: dict[Standing, int]) -> Standing:
-    words = " ".join(words_of(text))
+def _qualified(words: str, places: dict[Standing, int]) -> Standing:
     before = words[: places[Standing.NUMBER]]
     own = max(last_place(before, "invoice"), last_place(before, "credit_note"))
     if last_place(before, "other_number") > own:
@@ -156,4 +166,4 @@ def _qualified(text: str, places: dict[Standing, int]) -> Standing:
 def _title_end(text: str) -> int:
     """Return where an invoice's title ends, which speaks for the number directly behind it: `Rechnung 4711`."""
     end = max(last_place(text, "invoice"), last_place(text, "credit_note"))
-    return end if end == len(" ".join(words_of(text))) else -1
+    return end if end == len(said(text).words) else -1

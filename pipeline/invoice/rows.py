@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from pipeline.invoice.checks import error, is_product, lines_fit, sum_of_lines, warning
 from pipeline.invoice.evidence import Money, Text, find_description
 from pipeline.invoice.index import DocumentIndex, Seen
-from pipeline.invoice.labels import Label, amount_label, mentions
+from pipeline.invoice.labels import Label, amount_label, mentions, mentions_any
+from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice, LineItem
 from pipeline.invoice.numbers import Amount
 from pipeline.invoice.words import squeeze
 
-_CELL = re.compile(r"\S+(?: \S+)*")
 _SUMS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE})
 # An allowance, a charge or the tax is the reason why lines do not make the total.
 _EXPLANATIONS = frozenset({Label.TAX, Label.OTHER})
@@ -49,8 +50,16 @@ class Table:
         return self.money.get(f"line_items.{number}.{name}")
 
 
-@dataclass(frozen=True)
-class _Product:
+class _Head(NamedTuple):
+    """Hold a cell that names the quantities or the prices below it."""
+
+    name: str
+    start: int
+    end: int
+    has_digit: bool
+
+
+class _Product(NamedTuple):
     """Hold three numbers of one printed row of which the last is the product of the others."""
 
     line: int
@@ -89,14 +98,13 @@ def _sums_as_lines(invoice: Invoice) -> Iterator[Finding]:
 
 def _repeated(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     """Find lines that were read more often than they are printed."""
-    read = Counter((squeeze(line.description), line.total) for line in invoice.line_items if line.description)
-    for number, line in enumerate(invoice.line_items):
-        key = (squeeze(line.description or ""), line.total)
-        if read.pop(key, 0) > 1 and line.description and line.total is not None:
-            wanted = sum(1 for one in invoice.line_items if (squeeze(one.description or ""), one.total) == key)
+    keys = [(squeeze(line.description or ""), line.total) for line in invoice.line_items]
+    read = Counter(keys)
+    for number, (key, line) in enumerate(zip(keys, invoice.line_items, strict=True)):
+        if line.description and line.total is not None and read[key] > 1 and keys.index(key) == number:
             printed = _printed(index, line.description, line.total)
-            if 0 < printed < wanted:
-                message = f"The line “{line.description}” was read {wanted} times, but is printed {printed} times."
+            if 0 < printed < read[key]:
+                message = f"The line “{line.description}” was read {read[key]} times, but is printed {printed} times."
                 yield error("line_repeated", f"line_items.{number}", message)
 
 
@@ -214,9 +222,10 @@ def _contradicts(table: Table, number: int, line: LineItem, row: _Product) -> bo
 def _is_of_other_row(table: Table, number: int, span: range) -> bool:
     """Say whether a line's total stands in the row of another line."""
     place = table.place(number, "total")
-    return place is not None and any(
-        other != number and row.first_line <= place.line <= row.last_line and place.line not in span
-        for other, row in table.rows.items()
+    if place is None or place.line in span:
+        return False
+    return any(
+        other != number and row.first_line <= place.line <= row.last_line for other, row in table.rows.items()
     )
 
 
@@ -280,19 +289,39 @@ def _under(index: DocumentIndex, line: int, heads: Mapping[str, tuple[int, int]]
 
 def _heads_above(index: DocumentIndex, line: int) -> dict[str, tuple[int, int]]:
     """Return where the nearest heads of quantities and prices above a line stand, if they are of one table."""
-    here = index.lines[line]
     found: dict[str, tuple[int, int]] = {}
     at: dict[str, int] = {}
-    for number in range(line - 1, max(-1, line - 1 - _MOST_ROWS), -1):
-        above = index.lines[number]
-        if above.page != here.page or above.plain != here.plain or len(found) == len(_HEADS):
+    for number, heads in _head_lines_above(index, line):
+        if number < line - _MOST_ROWS or len(found) == len(_HEADS):
             break
-        for cell in _CELL.finditer(above.text):
-            named = [head for head in _HEADS if mentions(cell.group(), head)]
-            if len(named) == 1 and named[0] not in found and not any(map(str.isdigit, cell.group())):
-                found[named[0]], at[named[0]] = cell.span(), number
+        for head in heads:
+            if head.name not in found and not head.has_digit:
+                found[head.name], at[head.name] = (head.start, head.end), number
     is_one_table = not at or max(at.values()) - min(at.values()) <= _HEAD_LINES
     return found if is_one_table else {}
+
+
+def _head_lines_above(index: DocumentIndex, line: int) -> Iterator[tuple[int, list[_Head]]]:
+    """Yield the lines with heads above a line in its view of its page, nearest first."""
+    heads = _heads(index)
+    numbers = list(heads)
+    for place in range(bisect_left(numbers, line) - 1, -1, -1):
+        if numbers[place] < index.block_starts[line]:
+            return
+        yield numbers[place], heads[numbers[place]]
+
+
+@kept_while_it_lives
+def _heads(index: DocumentIndex) -> dict[int, list[_Head]]:
+    """Return the cells that name either quantities or prices, by line."""
+    found: dict[int, list[_Head]] = {}
+    for number, line in enumerate(index.lines):
+        for cell in index.cells(number) if mentions_any(line.text, _HEADS) else ():
+            named = [head for head in _HEADS if mentions(cell.text, head)]
+            if len(named) == 1:
+                head = _Head(named[0], cell.start, cell.end, any(map(str.isdigit, cell.text)))
+                found.setdefault(number, []).append(head)
+    return found
 
 
 def _gap(span: tuple[int, int], number: Amount) -> int:
@@ -323,23 +352,19 @@ def _exchanged(number: int) -> Finding:
 
 def _quantity_first(index: DocumentIndex, line: int, *, default: bool) -> bool:
     """Say whether the nearest table head above has the quantity left of the price."""
-    page = index.lines[line].page
-    for number in range(line - 1, -1, -1):
-        above = index.lines[number]
-        if above.page != page or above.plain != index.lines[line].plain:
-            return default
-        cells = [(cell.start(), cell.group()) for cell in _CELL.finditer(above.text)]
-        quantities = [start for start, text in cells if mentions(text, "quantity") and not mentions(text, "price")]
-        prices = [start for start, text in cells if mentions(text, "price") and not mentions(text, "quantity")]
-        if quantities and prices:
-            return quantities[0] < prices[0]
+    for _, heads in _head_lines_above(index, line):
+        first = {head.name: head.start for head in reversed(heads)}
+        if len(first) == len(_HEADS):
+            return first["quantity"] < first["price"]
     return default
 
 
 def _head(index: DocumentIndex) -> int | None:
     """Return the line of a table's head: a cell for the quantity and one for amounts, and a row close below."""
     for number, line in enumerate(index.lines):
-        cells = [] if line.plain else _CELL.findall(line.text)
+        if line.plain or not mentions(line.text, "quantity"):
+            continue
+        cells = [cell.text for cell in index.cells(number)]
         quantities = [cell for cell in cells if mentions(cell, "quantity")]
         amounts = [cell for cell in cells if mentions(cell, "price") or amount_label(cell) in _SUMS]
         is_head = quantities and set(amounts) - set(quantities) and not any(map(str.isdigit, line.text))

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from pipeline.invoice.checks import adds_up, error, info, warning
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, amount_label, mentions
+from pipeline.invoice.labels import Label, amount_label, mentions, names_amount
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
 
@@ -35,11 +35,10 @@ def sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
 @kept_while_it_lives
 def labelled_sizes(index: DocumentIndex) -> Labelled:
     """Return the sizes of all money amounts by the label beside or above them."""
-    groups = ("grand_total", "gross", "total", "due", "net", "tax", "other")
     lines = {
         number + down
         for number, line in enumerate(index.lines)
-        if not line.plain and any(mentions(line.text, group) for group in groups)
+        if not line.plain and names_amount(line.text)
         for down in range(_HEADING_REACH)
     }
     sizes: dict[Label, set[Decimal]] = defaultdict(set)

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 from pipeline.invoice.checks import error, warning
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, leading, mentions
+from pipeline.invoice.labels import Label, leading, mentions, said
 from pipeline.invoice.model import Finding, Invoice, Kind
 from pipeline.invoice.references import Standing, references
 from pipeline.invoice.sums import labelled_sizes
-from pipeline.invoice.words import words_of
 
 # A title is short; longer cells are sentences that merely mention the word.
 _TITLE_WORDS = 5
@@ -68,9 +67,9 @@ def _titles(index: DocumentIndex) -> Iterator[str]:
 
 
 def _cells(index: DocumentIndex) -> Iterator[str]:
-    for line in index.lines:
+    for number, line in enumerate(index.lines):
         if line.page == index.first_page and not line.plain:
-            yield from _CELL.findall(line.text)
+            yield from (cell.text for cell in index.cells(number))
 
 
 def _other_title(index: DocumentIndex) -> str | None:
@@ -103,9 +102,9 @@ def _preparing_title(index: DocumentIndex) -> str | None:
 
 def _is_named(cell: str, group: str, most_words: int) -> bool:
     """Say whether a cell is a title with the name of such a document, as in `2nd reminder for invoice No. 17`."""
-    if len(cell.split()) > most_words:
+    if group not in said(cell).groups or len(cell.split()) > most_words:
         return False
-    text = _COUNT.sub("", " ".join(words_of(cell)))
+    text = _COUNT.sub("", said(cell).words)
     name = leading(text, group)
     behind = text[len(name) :].strip()
     is_number = len(behind.split()) == 2 and bool(_CODE_AT_END.search(cell))

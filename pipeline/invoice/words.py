@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
 _WORD = re.compile(r"[^\W_]+")
+_BETWEEN = re.compile(r"[\W_]+")
 
 
 def fold(text: str) -> str:
@@ -13,8 +15,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.casefold()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    kept = (character for character in decomposed if not unicodedata.combining(character))
-    return "".join(character for character in kept if unicodedata.category(character) != "Cf").replace("ł", "l")
+    return "".join(filter(_is_kept, decomposed)).replace("ł", "l")
 
 
 def words_of(text: str) -> list[str]:
@@ -25,3 +26,20 @@ def words_of(text: str) -> list[str]:
 def squeeze(text: str) -> str:
     """Return a text's folded letters and digits without anything between them."""
     return "".join(words_of(text))
+
+
+def letters_of(text: str) -> str:
+    """Return a text's letters and digits, each as one character whatever its case; accents stay."""
+    letters = _BETWEEN.sub("", text)
+    return letters.lower() if letters.isascii() else "".join(map(_in_one_case, letters))
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_kept(character: str) -> bool:
+    return not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
+
+
+@functools.lru_cache(maxsize=4096)
+def _in_one_case(character: str) -> str:
+    folded = character.casefold()
+    return (folded if len(folded) == 1 else character.lower()[0]).replace("ı", "i")
