@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import structlog
 from sqlalchemy import Column as Col
-from sqlalchemy import Connection, Engine, MetaData, String, Table, select
+from sqlalchemy import Connection, Engine, MetaData, String, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,6 +29,9 @@ _LANGUAGES = Table(
     Col("language", String, nullable=False),
     Col("learned_from", String, nullable=False),
     Col("learned_at", String, nullable=False),
+)
+_LANGUAGE = select(_LANGUAGES.c.language).where(
+    _LANGUAGES.c.address == bindparam("address"), _LANGUAGES.c.model == bindparam("model")
 )
 
 
@@ -53,10 +56,9 @@ class KnownLanguages:
 
     def of(self, address: str, model: str) -> Language | None:
         """Return what is known of a model, None where that is nothing."""
-        query = select(_LANGUAGES.c.language).where(_LANGUAGES.c.address == address, _LANGUAGES.c.model == model)
         try:
-            with self._engine.connect() as connection:
-                found = connection.execute(query).scalar()
+            with self._engine.connect().execution_options(reads_only=True) as connection:
+                found = connection.execute(_LANGUAGE, {"address": address, "model": model}).scalar()
         except (SQLAlchemyError, StorageFault) as error:
             _tell(error)
             return None
