@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -357,13 +356,13 @@ class Outbox:
         return self._take(path, folder, claim, before_signature=before_signature, keep=keep)
 
     def _open(self, folder: JobFolder, claim: Claim, digest: str) -> None:
-        if not folder.path.parent.is_dir():
-            # Made anew it would hide behind a drive that is mounted here again.
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder.path.parent))
-        self._disk.make_folder(folder.path)
-        trace = self.trace(folder)
-        trace.mend()
-        trace.append([event("job.claimed", **asdict(claim))])
+        trace, claimed = self.trace(folder), event("job.claimed", **asdict(claim))
+        if folder.path.is_dir():
+            trace.mend()
+            trace.append([claimed])
+        else:
+            # Not with its parent: made anew that would hide behind a drive that is mounted here again.
+            trace.begin([claimed])
         self._index.claimed(digest, claim)
 
     def _take(
