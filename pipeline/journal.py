@@ -130,10 +130,13 @@ class Journal:
 
     async def write(self, *events: Event) -> None:
         """Append events of the job itself, together with the notes that wait."""
-        if self._session.sink is None:
-            return
+        if self._session.sink is not None:
+            await self._session.sink(self.taken(*events))
+
+    def taken(self, *events: Event) -> list[Event]:
+        """Return the notes that wait and these events, for a caller that writes them itself."""
         waiting, self._session.waiting = self._session.waiting, []
-        await self._session.sink([*waiting, *events])
+        return [*waiting, *events]
 
     async def _carry_out(self, name: str, key: str, request: JsonObject, function: StepFunction) -> JsonObject:
         session = self._session

@@ -19,6 +19,7 @@ from pipeline.cluster.task import Task, flow_of, job_of, outcome_from_text
 from pipeline.document.model import Document
 from pipeline.engine.attempt import Again, Ended, final_error, finished_event
 from pipeline.engine.files import FileEngine
+from pipeline.engine.opened import OpenJob
 from pipeline.engine.seam import Body, Observer
 from pipeline.errors import HostFault, JobNotFound, StorageFault
 from pipeline.job import DOCUMENT_STEP, FINISHED, Claim, Job, JobRecord, fold
@@ -120,8 +121,9 @@ class HubEngine(FileEngine):
         try:
             failed = await self._send(flow, job, claim, record, events)
             if failed is not None:
-                journal = open_journal(record, self._into(job), attempt=record.attempts + 1)
-                return await self._after(job, claim, journal, failed)
+                opened = OpenJob(job, self._outbox.trace(job), await anyio.to_thread.run_sync(job.record))
+                journal = open_journal(record, opened.append, attempt=record.attempts + 1)
+                return await self._after(opened, journal, claim, failed)
             log.info("job.submitted", job=job.name)
             await self._arrival(arrived)
             if not arrived.is_set():
@@ -198,7 +200,7 @@ class HubEngine(FileEngine):
             events = [without_text(one) for one in events]
         await self._open_parts(job, claim, outcome)
         await anyio.to_thread.run_sync(self._outbox.trace(job).append_whole, events)
-        await self._publish(job, claim, outcome)
+        await self._publish(job, outcome)
         await self._mark(flow)
 
     async def _mark(self, flow: str) -> None:
