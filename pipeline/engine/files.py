@@ -202,7 +202,9 @@ class FileEngine:
         return await self._guarded(opened, journal, claim, charged=record.charged + 1)
 
     def _journal(self, opened: OpenJob, *, attempt: int = 0) -> Journal:
-        return open_journal(opened.record, opened.append, attempt=attempt, include_text=self._include_text)
+        return open_journal(
+            opened.record, opened.append, attempt=attempt, include_text=self._include_text, joins_last=True
+        )
 
     async def _make_ready(self) -> None:
         async with self._readying:
