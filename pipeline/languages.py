@@ -7,6 +7,8 @@ processes may write.
 
 from __future__ import annotations
 
+import math
+import time
 from enum import StrEnum
 
 import structlog
@@ -20,6 +22,8 @@ from pipeline.trace import utc_now
 
 log = structlog.get_logger()
 
+# Each session asks, and sessions may begin many times a second.
+_LATELY_SECONDS = 1.0
 _METADATA = MetaData()
 _LANGUAGES = Table(
     "languages",
@@ -47,6 +51,7 @@ class KnownLanguages:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._lately: dict[tuple[str, str], tuple[float, Language | None]] = {}
         if engine.dialect.name != "sqlite":  # a shared database is prepared by `pipeline migrate`, and only by it
             return
         try:
@@ -55,7 +60,14 @@ class KnownLanguages:
             _tell(error)
 
     def of(self, address: str, model: str) -> Language | None:
-        """Return what is known of a model, None where that is nothing."""
+        """Return what is known of a model, None where that is nothing; what another process learned, a moment later."""
+        read_at, found = self._lately.get((address, model), (-math.inf, None))
+        if time.monotonic() - read_at > _LATELY_SECONDS:
+            read_at, found = time.monotonic(), self._read(address, model)
+            self._lately[address, model] = read_at, found
+        return found
+
+    def _read(self, address: str, model: str) -> Language | None:
         try:
             with self._engine.connect().execution_options(reads_only=True) as connection:
                 found = connection.execute(_LANGUAGE, {"address": address, "model": model}).scalar()
@@ -66,7 +78,7 @@ class KnownLanguages:
 
     def learn(self, address: str, model: str, language: Language, *, learned_from: str) -> None:
         """Remember it in place of what was known."""
-        if not model or self.of(address, model) is language:
+        if not model or self._read(address, model) is language:
             return
         row = {"language": language.value, "learned_from": learned_from, "learned_at": utc_now()}
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
@@ -77,6 +89,7 @@ class KnownLanguages:
         except (SQLAlchemyError, StorageFault) as error:
             _tell(error)
         else:
+            self._lately.pop((address, model), None)
             log.info("language.learned", address=address, model=model, language=language.value, by=learned_from)
 
 

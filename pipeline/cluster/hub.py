@@ -62,6 +62,8 @@ class HubEngine(FileEngine):
     `no_worker_seconds` a cluster without any worker ends the run after so long.
     """
 
+    _begins_at_once = False
+
     def __init__(
         self,
         outbox: Outbox,
@@ -112,8 +114,9 @@ class HubEngine(FileEngine):
         flow = flow_of(job.name, await anyio.to_thread.run_sync(self._outbox.trace(job).events))
         await anyio.to_thread.run_sync(lambda: self._cluster.cancel(flow, reason="it was cancelled"))
 
-    async def _live(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
+    async def _live(self, opened: OpenJob, claim: Claim) -> float | None:
         """Hand the job over and wait until it is back; return None when it is finished."""
+        job, record = opened.folder, opened.record
         events = await anyio.to_thread.run_sync(self._outbox.trace(job).events)
         events = [one for one in events if one["event"] != "trace.opened"]
         flow = flow_of(job.name, events)

@@ -20,7 +20,7 @@ from pipeline.journal import Journal, open_journal
 from pipeline.outbox import JobFolder, Outbox, stale
 from pipeline.result import Outcome, compose, outcome_of_failure
 from pipeline.retry import RetrySettings
-from pipeline.trace import event, utc_now
+from pipeline.trace import Event, event, utc_now
 
 log = structlog.get_logger()
 
@@ -34,6 +34,9 @@ class FileEngine:
     jobs stay resumable. `ready` is awaited once, before the first attempt starts: what is slow and no job's doing
     belongs there, so that a kill in the middle of it is charged to none.
     """
+
+    # Whether an attempt is made here as soon as the job is looked at.
+    _begins_at_once = True
 
     def __init__(
         self,
@@ -170,36 +173,49 @@ class FileEngine:
 
     async def _attempt(self, job: JobFolder) -> float | None:
         """Make one attempt; return None when the job is finished, else the pause before the next in seconds."""
-        record = await anyio.to_thread.run_sync(self._mended, job)
-        claim = record.claim
+        opened = await anyio.to_thread.run_sync(self._open, job)
+        record, claim = opened.record, opened.record.claim
         if claim is None:
             raise RuntimeError(f"{job.path} has a trace without a claim")
         if record.finished is not None:
             return await self._finish_again(job, claim, record)
         if record.retry_at and (pause := seconds_between(utc_now(), record.retry_at)) > _PUNCTUAL_SECONDS:
             return min(pause, self._retry.longest_delay_seconds)  # an earlier process scheduled it
-        return await self._live(job, claim, record)
+        return await self._live(opened, claim)
 
-    def _mended(self, job: JobFolder) -> JobRecord:
-        self._outbox.trace(job).mend()
-        return job.record()
+    def _open(self, job: JobFolder) -> OpenJob:
+        """Read the trace; of a job that has just come the attempt begins here, for nothing else is to be done first."""
+        trace = self._outbox.trace(job)
+        trace.mend()
+        opened = OpenJob(job, trace, job.record())
+        if self._begins_at_once and self._ready is None and opened.is_new:
+            opened.append_here([_started(opened.record)])
+            self._started[job.name] = opened.record.attempts
+            opened.has_begun = True
+        return opened
 
-    async def _live(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
+    async def _live(self, opened: OpenJob, claim: Claim) -> float | None:
         """Run the job's session here, from its first step that is not on record."""
-        opened = OpenJob(job, self._outbox.trace(job), record)
+        if not opened.has_begun and not await self._begin(opened, claim):
+            return None
+        journal = self._journal(opened, attempt=opened.record.attempts)
+        return await self._guarded(opened, journal, claim, charged=opened.record.charged)
+
+    async def _begin(self, opened: OpenJob, claim: Claim) -> bool:
+        """Begin the next attempt; a job that has none left is finished instead."""
+        job, record = opened.folder, opened.record
         if record.running and self._started.get(job.name) == record.attempts:
             # Only a failing disk leaves an attempt of this very process open.
             await opened.append([event("attempt.interrupted", attempt=record.attempts, reason="storage")])
-            record = opened.record
-        journal = self._journal(opened, attempt=record.attempts + 1)
-        error = final_error(record, attempts=self._retry.attempts)
+        error = final_error(opened.record, attempts=self._retry.attempts)
         if error is not None:
+            journal = self._journal(opened, attempt=record.attempts + 1)
             await self._finish(opened, journal, claim, outcome_of_failure(error))
-            return None
+            return False
         await self._make_ready()
-        await journal.write(event("attempt.started", attempt=record.attempts + 1, recorded_steps=len(record.steps)))
-        self._started[job.name] = record.attempts + 1
-        return await self._guarded(opened, journal, claim, charged=record.charged + 1)
+        await opened.append([_started(opened.record)])
+        self._started[job.name] = opened.record.attempts
+        return True
 
     def _journal(self, opened: OpenJob, *, attempt: int = 0) -> Journal:
         return open_journal(
@@ -301,3 +317,7 @@ class FileEngine:
         self.counts[job.state] += 1
         log.info("job.finished", job=job.name, status=job.state.value)
         self._observer(Progress(job, job.state))
+
+
+def _started(record: JobRecord) -> Event:
+    return event("attempt.started", attempt=record.attempts + 1, recorded_steps=len(record.steps))

@@ -18,7 +18,14 @@ class OpenJob:
     def __init__(self, folder: JobFolder, trace: Trace, record: JobRecord) -> None:
         self.folder = folder
         self.record = record
+        self.has_begun = False
         self._trace = trace
+
+    @property
+    def is_new(self) -> bool:
+        """Say whether nothing has happened to the job since it was claimed."""
+        record = self.record
+        return record.claim is not None and not record.attempts and not record.finished and not record.retry_at
 
     async def append(self, events: Sequence[Event]) -> None:
         """Append in a thread; return when it is synced.
