@@ -176,6 +176,9 @@ class CorrectedBody:
         outcome = await self._body(job, claim, steps)
         if not isinstance(job, JobFolder):  # it is away, and corrected where its folder lies
             return outcome
+        if not CorrectionsFile(job.path).is_there:
+            return outcome
+        await steps.sync()  # the session's own record of the invoice comes before the corrected one
         return await self.corrected(job, claim, outcome, state=steps.state)
 
     def prompts_version(self, agent: str) -> str:

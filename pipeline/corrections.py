@@ -63,6 +63,11 @@ class CorrectionsFile:
     def __init__(self, folder: Path) -> None:
         self.path = folder / CORRECTIONS_NAME
 
+    @property
+    def is_there(self) -> bool:
+        """Say whether anybody corrected anything."""
+        return self.path.exists()
+
     def lines(self) -> list[dict[str, Any]]:
         """Return every whole line, oldest first; nothing where nobody corrected anything.
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 
 from pipeline.errors import StorageFault
@@ -32,17 +33,29 @@ class Disk:
 
     def make_folder(self, folder: Path) -> None:
         """Create the folder and its parents; existing ones are fine."""
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
         for path in reversed(missing):
             self._mkdir(path)
             self._sync_folder(path.parent)
 
-    def append(self, path: Path, data: bytes) -> None:
-        """Add bytes at the end of the file, creating it where needed."""
-        created = not path.exists()
-        size = 0 if created else path.stat().st_size
+    def make_folder_with(self, file: Path, data: bytes) -> None:
+        """Create a folder, whose parent must be there, with one file in it.
+
+        Both names are synced after the file: until this returns nothing is in there that could be lost.
+        """
+        self._mkdir(file.parent)
+        self._write(file, data, flags=os.O_TRUNC)
+        self._sync_folder(file.parent)
+        self._sync_folder(file.parent.parent)
+
+    def append(self, path: Path, data: bytes, *, first: Callable[[], bytes] = bytes) -> None:
+        """Add bytes at the end of the file, creating it where needed; an empty one begins with `first`."""
         try:
-            self._write(path, data, flags=os.O_APPEND)
+            size, created = path.stat().st_size, False
+        except FileNotFoundError:
+            size, created = 0, True
+        try:
+            self._write(path, data if size else first() + data, flags=os.O_APPEND)
         except OSError:
             # A full disk writes a part; what is appended next must not stand behind half a line.
             with contextlib.suppress(OSError):

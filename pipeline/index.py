@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column as Col
-from sqlalchemy import Connection, Engine, Float, Index, MetaData, String, Table, func, select, update
+from sqlalchemy import Connection, Engine, Float, Index, MetaData, String, Table, bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from pipeline.job import DIGEST_LENGTH, Claim
@@ -26,6 +26,18 @@ _JOBS = Table(
     Col("status", String),
     Col("finished_at", String, index=True),
     Col("seconds", Float),
+)
+# Made once: to make a statement takes longer than to carry it out.
+_JOB_OF = select(_JOBS.c.job).where(_JOBS.c.digest == bindparam("digest"))
+_CLAIMED = insert(_JOBS)
+_CLAIMED = _CLAIMED.on_conflict_do_update(
+    index_elements=["digest"],
+    set_={name: _CLAIMED.excluded[name] for name in ("job", "agent", "name", "received_at")},
+)
+_FINISHED = (
+    update(_JOBS)
+    .where(_JOBS.c.job == bindparam("of_job"))
+    .values(status=bindparam("ended"), finished_at=bindparam("ended_at"))
 )
 # What waits for a person is found without a look at all that is done.
 _BY_STATUS = Index("ix_jobs_status_finished_at", _JOBS.c.status, _JOBS.c.finished_at)
@@ -62,14 +74,20 @@ class JobIndex:
         """Remember which job was made of that content."""
         self._write(lambda connection: _claimed(connection, digest, claim))
 
-    def finished(self, job: str, *, status: str, finished_at: str) -> None:
-        """Remember how and when the job ended."""
-        self._write(lambda connection: _finished(connection, job, status=status, finished_at=finished_at))
+    def finished(self, job: str, *, status: str, finished_at: str, claim: Claim | None = None) -> None:
+        """Remember how and when the job ended; with its claim also which content it was made of."""
+
+        def write(connection: Connection) -> None:
+            if claim is not None:
+                _claimed(connection, claim.job[-DIGEST_LENGTH:], claim)
+            _finished(connection, job, status=status, finished_at=finished_at)
+
+        self._write(write)
 
     def job_of(self, digest: str) -> str | None:
         """Return the name of the job made of that content."""
         with self._reading() as connection:
-            return connection.execute(select(_JOBS.c.job).where(_JOBS.c.digest == digest)).scalar()
+            return connection.execute(_JOB_OF, {"digest": digest}).scalar()
 
     def latest_finishes(self, limit: int) -> list[str]:
         """Return the times of the jobs that finished last, newest first."""
@@ -133,9 +151,8 @@ def _claimed(connection: Connection, digest: str, claim: Claim) -> None:
         "name": claim.name,
         "received_at": claim.received_at,
     }
-    statement = insert(_JOBS).values(row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=row))
+    connection.execute(_CLAIMED, row)
 
 
 def _finished(connection: Connection, job: str, *, status: str, finished_at: str) -> None:
-    connection.execute(update(_JOBS).where(_JOBS.c.job == job).values(status=status, finished_at=finished_at))
+    connection.execute(_FINISHED, {"of_job": job, "ended": status, "ended_at": finished_at})

@@ -122,9 +122,9 @@ DOCUMENT_STEP = "document-1"
 NOTE_EVENTS = frozenset({"memory.added"})
 
 
-def fold(events: Iterable[Event]) -> JobRecord:
-    """Return what the events add up to."""
-    record = JobRecord()
+def fold(events: Iterable[Event], onto: JobRecord | None = None) -> JobRecord:
+    """Return what the events add up to, after those that the record is of."""
+    record = onto or JobRecord()
     for one in events:
         record = replace(_fold_one(record, one), last_at=one["at"])
     return record

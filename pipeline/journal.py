@@ -42,6 +42,7 @@ class _Session:
     include_text: bool
     keeper: Keeper | None
     as_kept: Callable[[str], str] | None
+    joins_last: bool = False
     state: dict[str, Any] = field(default_factory=dict)
     waiting: list[Event] = field(default_factory=list)
     noted: int = 0
@@ -55,15 +56,17 @@ def open_journal(
     include_text: bool = True,
     keeper: Keeper | None = None,
     as_kept: Callable[[str], str] | None = None,
+    joins_last: bool = False,
 ) -> Journal:
     """Return a journal over what is recorded; new steps run and go to the sink.
 
     Without a sink nothing may run: a step that has no record raises ReplayDiverged. A `keeper` runs the steps that have
     none inside, and keeps them in place of the sink. `as_kept` changes JSON text into what the sink can keep, before
-    the session sees it.
+    the session sees it. With `joins_last` an action waits to be written with what comes next, but before that begins:
+    the last one goes to the sink together with the job's last event, which whoever opened the journal writes.
     """
     steps, attempt = dict(record.steps), attempt or record.attempts
-    return Journal(_Session(steps, record.notes, attempt, sink, include_text, keeper, as_kept))
+    return Journal(_Session(steps, record.notes, attempt, sink, include_text, keeper, as_kept, joins_last))
 
 
 def into(trace: Trace) -> Sink:
@@ -130,13 +133,22 @@ class Journal:
 
     async def write(self, *events: Event) -> None:
         """Append events of the job itself, together with the notes that wait."""
-        if self._session.sink is None:
-            return
+        if self._session.sink is not None:
+            await self._session.sink(self.taken(*events))
+
+    def taken(self, *events: Event) -> list[Event]:
+        """Return the notes that wait and these events, for a caller that writes them itself."""
         waiting, self._session.waiting = self._session.waiting, []
-        await self._session.sink([*waiting, *events])
+        return [*waiting, *events]
+
+    async def sync(self) -> None:
+        """Return when every step that has ended is written: what comes next must not be undone without it."""
+        if any("step" in one for one in self._session.waiting):
+            await self.write()
 
     async def _carry_out(self, name: str, key: str, request: JsonObject, function: StepFunction) -> JsonObject:
         session = self._session
+        await self.sync()
 
         async def work() -> Sequence[Event]:
             started = anyio.current_time()
@@ -149,7 +161,11 @@ class Journal:
             await session.keeper(name, work)
         else:
             assert session.sink is not None  # without one nothing is carried out
-            await session.sink(await work())
+            session.waiting = list(await work())
+            # Nothing is built on an action before the next step begins: until then the session only computes, and a
+            # kill leaves what a kill a moment earlier would, in the action itself, which has to bear being repeated.
+            if not (session.joins_last and name in _MAY_HOLD_STEPS):
+                await self.write()
         return session.steps[key].output
 
     def _next_key(self, name: str) -> str:

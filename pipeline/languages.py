@@ -7,11 +7,13 @@ processes may write.
 
 from __future__ import annotations
 
+import math
+import time
 from enum import StrEnum
 
 import structlog
 from sqlalchemy import Column as Col
-from sqlalchemy import Connection, Engine, MetaData, String, Table, select
+from sqlalchemy import Connection, Engine, MetaData, String, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,6 +22,8 @@ from pipeline.trace import utc_now
 
 log = structlog.get_logger()
 
+# Each session asks, and sessions may begin many times a second.
+_LATELY_SECONDS = 1.0
 _METADATA = MetaData()
 _LANGUAGES = Table(
     "languages",
@@ -29,6 +33,9 @@ _LANGUAGES = Table(
     Col("language", String, nullable=False),
     Col("learned_from", String, nullable=False),
     Col("learned_at", String, nullable=False),
+)
+_LANGUAGE = select(_LANGUAGES.c.language).where(
+    _LANGUAGES.c.address == bindparam("address"), _LANGUAGES.c.model == bindparam("model")
 )
 
 
@@ -44,6 +51,7 @@ class KnownLanguages:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._lately: dict[tuple[str, str], tuple[float, Language | None]] = {}
         if engine.dialect.name != "sqlite":  # a shared database is prepared by `pipeline migrate`, and only by it
             return
         try:
@@ -52,11 +60,17 @@ class KnownLanguages:
             _tell(error)
 
     def of(self, address: str, model: str) -> Language | None:
-        """Return what is known of a model, None where that is nothing."""
-        query = select(_LANGUAGES.c.language).where(_LANGUAGES.c.address == address, _LANGUAGES.c.model == model)
+        """Return what is known of a model, None where that is nothing; what another process learned, a moment later."""
+        read_at, found = self._lately.get((address, model), (-math.inf, None))
+        if time.monotonic() - read_at > _LATELY_SECONDS:
+            read_at, found = time.monotonic(), self._read(address, model)
+            self._lately[address, model] = read_at, found
+        return found
+
+    def _read(self, address: str, model: str) -> Language | None:
         try:
-            with self._engine.connect() as connection:
-                found = connection.execute(query).scalar()
+            with self._engine.connect().execution_options(reads_only=True) as connection:
+                found = connection.execute(_LANGUAGE, {"address": address, "model": model}).scalar()
         except (SQLAlchemyError, StorageFault) as error:
             _tell(error)
             return None
@@ -64,7 +78,7 @@ class KnownLanguages:
 
     def learn(self, address: str, model: str, language: Language, *, learned_from: str) -> None:
         """Remember it in place of what was known."""
-        if not model or self.of(address, model) is language:
+        if not model or self._read(address, model) is language:
             return
         row = {"language": language.value, "learned_from": learned_from, "learned_at": utc_now()}
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
@@ -75,6 +89,7 @@ class KnownLanguages:
         except (SQLAlchemyError, StorageFault) as error:
             _tell(error)
         else:
+            self._lately.pop((address, model), None)
             log.info("language.learned", address=address, model=model, language=language.value, by=learned_from)
 
 

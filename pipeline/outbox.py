@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -204,7 +203,7 @@ class Outbox:
             earlier = self._earlier(digest, claim.job)
             if earlier is not None:
                 return self._duplicate(path, earlier, agent=agent, keep=keep)
-            return self._claim_new(path, claim, digest, before_signature=_signature(before), keep=keep)
+            return self._claim_new(path, claim, before_signature=_signature(before), keep=keep)
 
     def open_part(self, parent: JobFolder, claim: Claim) -> JobFolder:
         """Return the job for some pages of the parent's file; a new one is made in working/ with a copy of the file."""
@@ -216,7 +215,7 @@ class Outbox:
             message = f"{claim.name} is no longer in its job's folder"
             raise DocumentError(message, reason="missing", hint="drop the file again")
         folder = JobFolder(self.root / State.WORKING / claim.job)
-        self._open(folder, claim, digest_of(claim.job))
+        self._open(folder, claim)
         self._disk.copy(source, folder.path / claim.source_name)
         return folder
 
@@ -245,10 +244,10 @@ class Outbox:
         self._index.claimed(digest_of(claim.job), claim)
         return folder
 
-    def publish(self, job: JobFolder, state: State, result: bytes) -> JobFolder:
-        """Write the result and move the job into the state's folder."""
+    def publish(self, job: JobFolder, state: State, result: bytes, *, claim: Claim | None = None) -> JobFolder:
+        """Write the result and move the job into the state's folder; without a claim, its trace is read for it."""
         self._disk.publish(job.result_path, result)
-        return self.settle(job, state)
+        return self.settle(job, state, claim=claim)
 
     def amend(self, job: JobFolder, state: State, result: bytes, *, finished_at: str) -> JobFolder:
         """Put a new result in the place of a finished job's, and move the job where it belongs now."""
@@ -259,14 +258,15 @@ class Outbox:
         self._index.finished(job.name, status=state, finished_at=finished_at)
         return target
 
-    def settle(self, job: JobFolder, state: State) -> JobFolder:
-        """Move a job whose result is written into the state's folder and note it in the index."""
+    def settle(self, job: JobFolder, state: State, *, claim: Claim | None = None) -> JobFolder:
+        """Note a job whose result is written in the index and move it into the state's folder.
+
+        In this order: until it is in the index, its content is known by its folder in working/.
+        """
+        claim = claim or job.record().claim
+        self._index.finished(job.name, status=state, finished_at=utc_now(), claim=claim)
         target = JobFolder(self.root / state / job.name)
         self._move(job, target)
-        try:
-            self._index.finished(job.name, status=state, finished_at=utc_now())
-        except StorageFault as fault:  # the folder is the truth, and it has been moved
-            log.warning("index.not_written", job=job.name, error=fault.message)
         return target
 
     def reopen(self, job: JobFolder, *, reason: str, fresh: bool) -> JobFolder:
@@ -337,34 +337,40 @@ class Outbox:
         return next((JobFolder(path) for path in paths if path.is_dir()), None)
 
     def _earlier(self, digest: str, name: str) -> JobFolder | None:
-        known = self._index.job_of(digest)
-        earlier = (known and self._at(known)) or self._at(name)
+        # The index last: a job is written there before it leaves working/.
+        working = self._in_work(digest)
+        known = None if working else self._index.job_of(digest)
+        earlier = working or (known and self._at(known)) or self._at(name)
         if earlier and earlier.state is State.WORKING and earlier.source_path is None:
             if not earlier.path.is_dir():
                 return self._at(earlier.name)  # finished while we looked
             return None if was_cut_short(earlier) else earlier  # a claim that was cut short is simply made again
         return earlier or None
 
-    def _claim_new(
-        self, path: Path, claim: Claim, digest: str, *, before_signature: tuple[int, ...], keep: bool
-    ) -> ClaimOutcome:
+    def _in_work(self, digest: str) -> JobFolder | None:
+        """Return the job in working/ that was made of the content; few are there at a time."""
+        folder = self.root / State.WORKING
+        names = (name for name in names_in(folder) if digest_of(name) == digest and not name.startswith("."))
+        found = (JobFolder(folder / name) for name in names)
+        return next((job for job in found if not _is_left_over(job)), None)
+
+    def _claim_new(self, path: Path, claim: Claim, *, before_signature: tuple[int, ...], keep: bool) -> ClaimOutcome:
         folder = JobFolder(self.root / State.WORKING / claim.job)
         try:
-            self._open(folder, claim, digest)
+            self._open(folder, claim)
         except (OSError, StorageFault):
             self._abandon_if_possible(folder)
             raise
         return self._take(path, folder, claim, before_signature=before_signature, keep=keep)
 
-    def _open(self, folder: JobFolder, claim: Claim, digest: str) -> None:
-        if not folder.path.parent.is_dir():
-            # Made anew it would hide behind a drive that is mounted here again.
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder.path.parent))
-        self._disk.make_folder(folder.path)
-        trace = self.trace(folder)
-        trace.mend()
-        trace.append([event("job.claimed", **asdict(claim))])
-        self._index.claimed(digest, claim)
+    def _open(self, folder: JobFolder, claim: Claim) -> None:
+        trace, claimed = self.trace(folder), event("job.claimed", **asdict(claim))
+        if folder.path.is_dir():
+            trace.mend()
+            trace.append([claimed])
+        else:
+            # Not with its parent: made anew that would hide behind a drive that is mounted here again.
+            trace.begin([claimed])
 
     def _take(
         self, path: Path, folder: JobFolder, claim: Claim, *, before_signature: tuple[int, ...], keep: bool

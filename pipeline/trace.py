@@ -47,10 +47,11 @@ class Trace:
 
     def append(self, events: Sequence[Event]) -> None:
         """Write the events and sync; a new file begins with the line that names the format."""
-        lines = [_line(one) for one in events]
-        if not self.path.exists() or not self.path.stat().st_size:
-            lines.insert(0, _line(event("trace.opened", format=TRACE_FORMAT)))
-        self._disk.append(self.path, b"".join(lines))
+        self._disk.append(self.path, b"".join(map(_line, events)), first=_opening)
+
+    def begin(self, events: Sequence[Event]) -> None:
+        """Make the trace, and the folder it is the first file of."""
+        self._disk.make_folder_with(self.path, b"".join([_opening(), *map(_line, events)]))
 
     def append_whole(self, events: Sequence[Event]) -> None:
         """Write the events so that after a crash either all are there or none."""
@@ -97,13 +98,20 @@ def _event_in(line: bytes, path: Path, number: int) -> Event:
     return one
 
 
+def _opening() -> bytes:
+    return _line(event("trace.opened", format=TRACE_FORMAT))
+
+
 def _line(one: Event) -> bytes:
-    text = json.dumps(one, ensure_ascii=False, separators=(",", ":"), default=_plain)
     # Half a surrogate pair, as models and documents hold now and then, becomes its JSON escape and is read back so.
-    return text.encode(errors="backslashreplace") + b"\n"
+    return _encoded(one).encode(errors="backslashreplace") + b"\n"
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return str(value)
     raise TypeError(f"{type(value).__name__} does not go into a trace")
+
+
+# Made once: `json.dumps` with options makes an encoder for every line.
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain).encode

@@ -70,6 +70,27 @@ def test_each_new_folder_is_synced_into_its_parent_before_the_next(tmp_path: Pat
     assert (tmp_path / "a" / "b").is_dir()
 
 
+def test_a_folder_is_made_with_its_first_file(tmp_path: Path) -> None:
+    """Its names are synced once both are there, the inner one first; a missing parent is not made."""
+    disk = LoggedDisk()
+    disk.make_folder_with(tmp_path / "job" / "log", b"one\n")
+    assert disk.operations == ["mkdir job", "write log", "sync job", f"sync {tmp_path.name}"]
+    assert (tmp_path / "job" / "log").read_bytes() == b"one\n"
+    with pytest.raises(FileNotFoundError):
+        disk.make_folder_with(tmp_path / "gone" / "job" / "log", b"")
+
+
+def test_what_a_file_begins_with_is_written_once(tmp_path: Path) -> None:
+    """A new file begins with it, and so does one that a crash left empty."""
+    disk = LoggedDisk()
+    for line in (b"one\n", b"two\n"):
+        disk.append(tmp_path / "log", line, first=lambda: b"top\n")
+    assert (tmp_path / "log").read_bytes() == b"top\none\ntwo\n"
+    disk.cut(tmp_path / "log", 0)
+    disk.append(tmp_path / "log", b"one\n", first=lambda: b"top\n")
+    assert (tmp_path / "log").read_bytes() == b"top\none\n"
+
+
 def test_append_syncs_the_folder_only_for_a_new_file(tmp_path: Path) -> None:
     """A new name has to be synced into its folder, a known one not again."""
     disk = LoggedDisk()

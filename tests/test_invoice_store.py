@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.errors import ConfigError
@@ -232,6 +232,33 @@ def test_history_keeps_what_another_job_overwrote(store: InvoiceStore) -> None:
     put(store, invoice("R-1", "12.00"), "b", minutes=1)
     history = store.history_of(invoice("R-1", "12.00"), not_job="b")
     assert [(one.job, one.invoice.total_amount) for one in history.past] == [("a", Decimal("10.00"))]
+
+
+def test_history_is_the_latest_invoices_of_the_vendor(store: InvoiceStore) -> None:
+    """However many a vendor sent, fifty are looked at: the latest by VAT number and by name together."""
+    for number in range(60):
+        by = {"name": "Acme"} if number % 3 else {"name": "Other", "vat_id": "DE136695976"}
+        put(store, invoice(f"R-{number}", **by), f"job-{number}", minutes=number)
+    history = store.history_of(invoice("R-99"), not_job="job-59")
+    assert [one.job for one in history.past] == [f"job-{number}" for number in range(58, 9, -1)]
+    assert history.past[0].invoice == invoice("R-58", name="Acme")
+
+
+def test_no_statement_looks_at_all_invoices(engine: Engine) -> None:
+    """Storing one more takes no longer in a full file; a file of an earlier release gets the indexes it lacks."""
+    InvoiceStore(engine)
+    with engine.begin() as connection:
+        for name in ("invoices_by_vat", "invoices_by_name"):
+            connection.exec_driver_sql(f"DROP INDEX {name}")
+    again = InvoiceStore(engine)
+    asked: list[tuple[str, Any]] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+    again.store_judged(invoice(), kind=Kind.INVOICE, job="a", at=NOON, judge=lambda _: "done")
+    queries = [one for one in asked if one[0].startswith("SELECT")]
+    with engine.connect() as connection:
+        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", told).all()) for one, told in queries]
+    assert "invoices_by_vat" in "".join(plans)
+    assert "SCAN invoice" not in "".join(plans)
 
 
 def test_doubtful_invoice_does_not_touch_what_another_job_stored(store: InvoiceStore) -> None:

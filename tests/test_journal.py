@@ -304,3 +304,44 @@ async def test_what_cannot_be_kept_is_changed_before_the_session_sees_it(trace: 
     output = await journal.run("model", {"messages": ["odd"]}, Calls().step("ask", REPLY | {"text": "odd"}))
     assert output["text"] == "plain"
     assert fold(trace.events()).steps["model-1"].request == {"messages": ["plain"]}
+
+
+async def test_the_last_action_waits_for_the_jobs_last_event(trace: Trace) -> None:
+    """It is written with what comes next: before another step begins, or by whoever ends the job."""
+    journal = live(trace, joins_last=True)
+
+    def written() -> list[str]:
+        return [one["step"] for one in trace.events() if "step" in one]
+
+    async def look(_: Steps) -> JsonObject:
+        assert written() == ["action-1"]
+        return REPLY
+
+    await journal.run("action", {"tool": "store"}, Calls().step("store"))
+    assert written() == []
+    await journal.run("model", {"messages": []}, look)
+    assert written() == ["action-1", "model-1"]
+    await journal.run("action", {"tool": "terminate"}, Calls().step("terminate"))
+    last = journal.taken(event("job.finished", attempt=1))
+    assert [one["event"] for one in last] == ["action.executed", "job.finished"]
+    assert journal.taken() == []
+
+
+async def test_an_action_that_waits_can_be_written_at_once(trace: Trace) -> None:
+    """What is not to be undone without it asks for that; where nothing waits, nothing is written."""
+    journal = live(trace, joins_last=True)
+    await journal.run("action", {"tool": "store"}, Calls().step("store"))
+    await journal.sync()
+    size = trace.path.stat().st_size
+    assert trace.events()[-1]["step"] == "action-1"
+    journal.note("memory.added", type="environment", content="stored")
+    await journal.sync()
+    assert trace.path.stat().st_size == size
+
+
+async def test_an_action_that_waits_is_written_when_its_session_is_interrupted(trace: Trace) -> None:
+    """However the attempt ends, its last event takes along what was done."""
+    journal = live(trace, joins_last=True)
+    await journal.run("action", {"tool": "store"}, Calls().step("store"))
+    await journal.write(event("attempt.interrupted", attempt=1))
+    assert [one["event"] for one in trace.events()][-2:] == ["action.executed", "attempt.interrupted"]

@@ -454,6 +454,26 @@ def test_a_lost_index_is_rebuilt_from_the_folders(tmp_path: Path, outbox: Outbox
     assert again.claim(drop(tmp_path, "another name.pdf"), "invoice") == Duplicate(job, reopened=False)
 
 
+def test_content_in_work_is_known_under_another_name_without_the_index(tmp_path: Path, outbox: Outbox) -> None:
+    """Its folder tells while the job is in working/, also beside what a claim that was cut short has left there."""
+    (tmp_path / "outbox" / "working" / job_name("a left.pdf", claim(outbox, drop(tmp_path)).name[-12:])).mkdir()
+    (job,) = (one for one in outbox.jobs(State.WORKING) if one.name.startswith("bill-7-"))
+    assert outbox.claim(drop(tmp_path, "again.pdf"), "invoice") == Duplicate(job, reopened=False)
+    finish(outbox, job, State.DONE)
+    assert isinstance(outbox.claim(drop(tmp_path, "once more.pdf"), "invoice"), Duplicate)
+
+
+def test_a_job_is_in_the_index_before_it_leaves_working(
+    tmp_path: Path, outbox: Outbox, disk: HookedDisk, database: Engine
+) -> None:
+    """Whatever moment a crash comes at, its content is known by the one or the other."""
+    job = claim(outbox, drop(tmp_path))
+    known: list[str | None] = []
+    disk.before = lambda _source, _target: known.append(JobIndex(database).job_of(job.name[-12:]))
+    finish(outbox, job, State.DONE)
+    assert known[-1] == job.name
+
+
 def test_an_index_that_names_a_deleted_job_is_not_believed(tmp_path: Path, outbox: Outbox) -> None:
     """Deleting a job's folder by hand is a way to have its file done again."""
     job = finish(outbox, claim(outbox, drop(tmp_path)), State.DONE)

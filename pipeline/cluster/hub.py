@@ -19,6 +19,7 @@ from pipeline.cluster.task import Task, flow_of, job_of, outcome_from_text
 from pipeline.document.model import Document
 from pipeline.engine.attempt import Again, Ended, final_error, finished_event
 from pipeline.engine.files import FileEngine
+from pipeline.engine.opened import OpenJob
 from pipeline.engine.seam import Body, Observer
 from pipeline.errors import HostFault, JobNotFound, StorageFault
 from pipeline.job import DOCUMENT_STEP, FINISHED, Claim, Job, JobRecord, fold
@@ -60,6 +61,8 @@ class HubEngine(FileEngine):
     It differs from the file engine in one thing: where that makes an attempt, this submits and waits. With
     `no_worker_seconds` a cluster without any worker ends the run after so long.
     """
+
+    _begins_at_once = False
 
     def __init__(
         self,
@@ -111,8 +114,9 @@ class HubEngine(FileEngine):
         flow = flow_of(job.name, await anyio.to_thread.run_sync(self._outbox.trace(job).events))
         await anyio.to_thread.run_sync(lambda: self._cluster.cancel(flow, reason="it was cancelled"))
 
-    async def _live(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
+    async def _live(self, opened: OpenJob, claim: Claim) -> float | None:
         """Hand the job over and wait until it is back; return None when it is finished."""
+        job, record = opened.folder, opened.record
         events = await anyio.to_thread.run_sync(self._outbox.trace(job).events)
         events = [one for one in events if one["event"] != "trace.opened"]
         flow = flow_of(job.name, events)
@@ -120,8 +124,9 @@ class HubEngine(FileEngine):
         try:
             failed = await self._send(flow, job, claim, record, events)
             if failed is not None:
-                journal = open_journal(record, self._into(job), attempt=record.attempts + 1)
-                return await self._after(job, claim, journal, failed)
+                opened = OpenJob(job, self._outbox.trace(job), await anyio.to_thread.run_sync(job.record))
+                journal = open_journal(record, opened.append, attempt=record.attempts + 1)
+                return await self._after(opened, journal, claim, failed)
             log.info("job.submitted", job=job.name)
             await self._arrival(arrived)
             if not arrived.is_set():
@@ -198,7 +203,7 @@ class HubEngine(FileEngine):
             events = [without_text(one) for one in events]
         await self._open_parts(job, claim, outcome)
         await anyio.to_thread.run_sync(self._outbox.trace(job).append_whole, events)
-        await self._publish(job, claim, outcome)
+        await self._publish(job, outcome)
         await self._mark(flow)
 
     async def _mark(self, flow: str) -> None:

@@ -10,16 +10,17 @@ import structlog
 
 from pipeline.disk import storage_fault
 from pipeline.engine.attempt import Again, Attempts, Ended, final_error, finished_event
+from pipeline.engine.opened import OpenJob
 from pipeline.engine.room import Room
 from pipeline.engine.seam import Body, Observer, Progress
 from pipeline.engine.storage import Storage
 from pipeline.errors import HostFault, HostRefuses, StorageFault
 from pipeline.job import Claim, JobRecord, State, part_of, seconds_between
-from pipeline.journal import Journal, into, open_journal
+from pipeline.journal import Journal, open_journal
 from pipeline.outbox import JobFolder, Outbox, stale
 from pipeline.result import Outcome, compose, outcome_of_failure
 from pipeline.retry import RetrySettings
-from pipeline.trace import event, utc_now
+from pipeline.trace import Event, event, utc_now
 
 log = structlog.get_logger()
 
@@ -33,6 +34,9 @@ class FileEngine:
     jobs stay resumable. `ready` is awaited once, before the first attempt starts: what is slow and no job's doing
     belongs there, so that a kill in the middle of it is charged to none.
     """
+
+    # Whether an attempt is made here as soon as the job is looked at.
+    _begins_at_once = True
 
     def __init__(
         self,
@@ -169,34 +173,54 @@ class FileEngine:
 
     async def _attempt(self, job: JobFolder) -> float | None:
         """Make one attempt; return None when the job is finished, else the pause before the next in seconds."""
-        trace = self._outbox.trace(job)
-        await anyio.to_thread.run_sync(trace.mend)
-        record = await anyio.to_thread.run_sync(job.record)
-        claim = record.claim
+        opened = await anyio.to_thread.run_sync(self._open, job)
+        record, claim = opened.record, opened.record.claim
         if claim is None:
             raise RuntimeError(f"{job.path} has a trace without a claim")
         if record.finished is not None:
             return await self._finish_again(job, claim, record)
         if record.retry_at and (pause := seconds_between(utc_now(), record.retry_at)) > _PUNCTUAL_SECONDS:
             return min(pause, self._retry.longest_delay_seconds)  # an earlier process scheduled it
-        return await self._live(job, claim, record)
+        return await self._live(opened, claim)
 
-    async def _live(self, job: JobFolder, claim: Claim, record: JobRecord) -> float | None:
-        """Run the job's session here, from its first step that is not on record."""
+    def _open(self, job: JobFolder) -> OpenJob:
+        """Read the trace; of a job that has just come the attempt begins here, for nothing else is to be done first."""
         trace = self._outbox.trace(job)
+        trace.mend()
+        opened = OpenJob(job, trace, job.record())
+        if self._begins_at_once and self._ready is None and opened.is_new:
+            opened.append_here([_started(opened.record)])
+            self._started[job.name] = opened.record.attempts
+            opened.has_begun = True
+        return opened
+
+    async def _live(self, opened: OpenJob, claim: Claim) -> float | None:
+        """Run the job's session here, from its first step that is not on record."""
+        if not opened.has_begun and not await self._begin(opened, claim):
+            return None
+        journal = self._journal(opened, attempt=opened.record.attempts)
+        return await self._guarded(opened, journal, claim, charged=opened.record.charged)
+
+    async def _begin(self, opened: OpenJob, claim: Claim) -> bool:
+        """Begin the next attempt; a job that has none left is finished instead."""
+        job, record = opened.folder, opened.record
         if record.running and self._started.get(job.name) == record.attempts:
             # Only a failing disk leaves an attempt of this very process open.
-            await into(trace)([event("attempt.interrupted", attempt=record.attempts, reason="storage")])
-            record = await anyio.to_thread.run_sync(job.record)
-        journal = open_journal(record, into(trace), attempt=record.attempts + 1, include_text=self._include_text)
-        error = final_error(record, attempts=self._retry.attempts)
+            await opened.append([event("attempt.interrupted", attempt=record.attempts, reason="storage")])
+        error = final_error(opened.record, attempts=self._retry.attempts)
         if error is not None:
-            await self._finish(job, journal, claim, outcome_of_failure(error))
-            return None
+            journal = self._journal(opened, attempt=record.attempts + 1)
+            await self._finish(opened, journal, claim, outcome_of_failure(error))
+            return False
         await self._make_ready()
-        await journal.write(event("attempt.started", attempt=record.attempts + 1, recorded_steps=len(record.steps)))
-        self._started[job.name] = record.attempts + 1
-        return await self._guarded(job, claim, journal, charged=record.charged + 1)
+        await opened.append([_started(opened.record)])
+        self._started[job.name] = opened.record.attempts
+        return True
+
+    def _journal(self, opened: OpenJob, *, attempt: int = 0) -> Journal:
+        return open_journal(
+            opened.record, opened.append, attempt=attempt, include_text=self._include_text, joins_last=True
+        )
 
     async def _make_ready(self) -> None:
         async with self._readying:
@@ -204,23 +228,29 @@ class FileEngine:
                 await self._ready()
             self._ready = None
 
-    async def _guarded(self, job: JobFolder, claim: Claim, journal: Journal, *, charged: int) -> float | None:
-        return await self._after(job, claim, journal, await self._attempts.make(job, claim, journal, charged=charged))
+    async def _guarded(self, opened: OpenJob, journal: Journal, claim: Claim, *, charged: int) -> float | None:
+        ended = await self._attempts.make(opened.folder, claim, journal, charged=charged)
+        return await self._after(opened, journal, claim, ended)
 
-    async def _after(self, job: JobFolder, claim: Claim, journal: Journal, ended: Ended | Again) -> float | None:
+    async def _after(self, opened: OpenJob, journal: Journal, claim: Claim, ended: Ended | Again) -> float | None:
         """Do what follows on an attempt; return the pause before the next in seconds, None after the last."""
         if isinstance(ended, Ended):
-            await self._finish(job, journal, claim, ended.outcome)
+            await self._finish(opened, journal, claim, ended.outcome)
             return None
         if isinstance(ended.error, HostFault | HostRefuses) and self._ends_without_host:
             self.host_lost = ended.error
             self.stop()
         return ended.delay_seconds
 
-    async def _finish(self, job: JobFolder, journal: Journal, claim: Claim, outcome: Outcome) -> None:
-        await self._open_parts(job, claim, outcome)
-        await journal.write(finished_event(outcome, attempt=journal.attempt))
-        await self._publish(job, claim, outcome)
+    async def _finish(self, opened: OpenJob, journal: Journal, claim: Claim, outcome: Outcome) -> None:
+        await self._open_parts(opened.folder, claim, outcome)
+        last = journal.taken(finished_event(outcome, attempt=journal.attempt))
+
+        def conclude() -> JobFolder:
+            opened.append_here(last)
+            return self._published(opened.folder, opened.record, outcome)
+
+        self._tell(await anyio.to_thread.run_sync(conclude))
 
     async def _open_parts(self, job: JobFolder, claim: Claim, outcome: Outcome) -> None:
         for pages in outcome.parts:
@@ -266,17 +296,19 @@ class FileEngine:
         if not await anyio.to_thread.run_sync(stale, job, record):
             await self._settle(job, State(finished["status"]))
         elif finished.get("error"):
-            await self._publish(job, claim, outcome_of_failure(finished["error"]))
+            await self._publish(job, outcome_of_failure(finished["error"]))
         else:
-            journal = open_journal(record, into(self._outbox.trace(job)), include_text=self._include_text)
-            return await self._guarded(job, claim, journal, charged=record.charged)
+            opened = OpenJob(job, self._outbox.trace(job), record)
+            return await self._guarded(opened, self._journal(opened), claim, charged=record.charged)
         return None
 
-    async def _publish(self, job: JobFolder, claim: Claim, outcome: Outcome) -> None:
-        record = await anyio.to_thread.run_sync(job.record)
-        result = compose(record, outcome, prompts=self._body.prompts_version(claim.agent))
-        done = await anyio.to_thread.run_sync(self._outbox.publish, job, outcome.status, result)
-        self._tell(done)
+    async def _publish(self, job: JobFolder, outcome: Outcome) -> None:
+        self._tell(await anyio.to_thread.run_sync(lambda: self._published(job, job.record(), outcome)))
+
+    def _published(self, job: JobFolder, record: JobRecord, outcome: Outcome) -> JobFolder:
+        assert record.claim is not None  # no attempt is made without one
+        result = compose(record, outcome, prompts=self._body.prompts_version(record.claim.agent))
+        return self._outbox.publish(job, outcome.status, result, claim=record.claim)
 
     async def _settle(self, job: JobFolder, state: State) -> None:
         self._tell(await anyio.to_thread.run_sync(self._outbox.settle, job, state))
@@ -285,3 +317,7 @@ class FileEngine:
         self.counts[job.state] += 1
         log.info("job.finished", job=job.name, status=job.state.value)
         self._observer(Progress(job, job.state))
+
+
+def _started(record: JobRecord) -> Event:
+    return event("attempt.started", attempt=record.attempts + 1, recorded_steps=len(record.steps))

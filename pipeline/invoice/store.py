@@ -7,7 +7,6 @@ a vendor that changes its name stays itself as long as its VAT number is printed
 from __future__ import annotations
 
 import datetime
-import functools
 import hashlib
 import json
 import threading
@@ -27,9 +26,11 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Row,
+    Select,
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -37,6 +38,8 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    type_coerce,
+    union,
     update,
 )
 from sqlalchemy.engine import Dialect, ExceptionContext
@@ -56,6 +59,7 @@ _ROWS_AT_ONCE = 200
 _HAS_TURN = "has turn to write"
 # So many of a vendor's latest invoices show its habits.
 _HISTORY = 50
+_MOST_KNOWN = 512
 
 
 class Outcome(StrEnum):
@@ -108,10 +112,14 @@ class _Time(TypeDecorator[datetime.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else value.astimezone(datetime.UTC).isoformat(timespec="microseconds")
+        return None if value is None else _time_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
         return None if value is None else datetime.datetime.fromisoformat(value)
+
+
+def _time_text(value: datetime.datetime) -> str:
+    return value.astimezone(datetime.UTC).isoformat(timespec="microseconds")
 
 
 class _Day(TypeDecorator[datetime.date]):
@@ -158,6 +166,11 @@ _invoices = Table(
     Index("invoices_by_number", "number_key"),
     Index("invoices_by_time", "stored_at"),
 )
+# A vendor's latest invoices are found without a look at all its earlier ones, however many.
+_BY_VENDOR = (
+    Index("invoices_by_vat", _invoices.c.vendor_vat, _invoices.c.id),
+    Index("invoices_by_name", _invoices.c.vendor_folded_name, _invoices.c.id),
+)
 _versions = Table(
     "invoice_versions",
     _metadata,
@@ -189,6 +202,53 @@ _jobs = Table(
 )
 
 
+def _latest(column: Column[str]) -> Select[tuple[int]]:
+    """Return the query for the latest records of a vendor, who is named by that column."""
+    named = select(_invoices.c.id).where(column == bindparam(column.name))
+    return select(named.order_by(_invoices.c.id.desc()).limit(_HISTORY).subquery().c.id)
+
+
+def _history_of(*ids: Select[tuple[int]]) -> Select[Any]:
+    """Return the query for what decides what a history holds, latest first; what it holds is fetched where needed."""
+    columns = [_invoices.c[name] for name in ("id", "version", "job", "status", "content_hash")]
+    stored_at = type_coerce(_invoices.c.stored_at, Text).label("stored_at")
+    either = ids[0] if len(ids) == 1 else union(*ids)
+    return select(*columns, stored_at).where(_invoices.c.id.in_(either)).order_by(_invoices.c.id.desc()).limit(_HISTORY)
+
+
+# Made once: to make a statement, and to find out that it is the same as the last, takes longer than to carry it out.
+_BY_VAT, _BY_NAME = _latest(_invoices.c.vendor_vat), _latest(_invoices.c.vendor_folded_name)
+_HISTORIES = {
+    (True, True): _history_of(_BY_VAT, _BY_NAME),
+    (True, False): _history_of(_BY_VAT),
+    (False, True): _history_of(_BY_NAME),
+}
+_EARLIER = (
+    select(
+        _versions.c.invoice_id.label("id"),
+        *(_versions.c[name] for name in ("job", "status", "content_hash")),
+        type_coerce(_versions.c.stored_at, Text).label("stored_at"),
+    )
+    .where(_versions.c.invoice_id == bindparam("record_id"))
+    .order_by(_versions.c.version)
+)
+_CONTENT = select(_invoices.c.content).where(
+    _invoices.c.id == bindparam("record_id"), _invoices.c.content_hash == bindparam("content_hash")
+)
+_EARLIER_CONTENT = select(_versions.c.content).where(
+    _versions.c.invoice_id == bindparam("record_id"), _versions.c.content_hash == bindparam("content_hash")
+)
+_SAME_NUMBER = select(_invoices).where(_invoices.c.number_key == bindparam("number_key"))
+_EXACT = _SAME_NUMBER.where(_invoices.c.vendor_key == bindparam("vendor_key"))
+_SAME_NAME = _SAME_NUMBER.where(_invoices.c.vendor_folded_name == bindparam("vendor_folded_name")).limit(2)
+_SAME_NAME_AND_VAT = _SAME_NAME.where(
+    or_(_invoices.c.vendor_vat == "", _invoices.c.vendor_vat == bindparam("vendor_vat"))
+)
+_JOB = select(_jobs).where(_jobs.c.job == bindparam("job"))
+_NEW_JOB = insert(_jobs)
+_NEW_INVOICE, _NEW_LINES = insert(_invoices), insert(_lines)
+
+
 def open_engine(path: Path | None) -> Engine:
     """Open or create the database file; other parts may keep their own tables in it through the same engine.
 
@@ -211,8 +271,10 @@ def _prepare(connection: Any, _record: object) -> None:
     # Transactions are begun below; the driver's own begin would come too late to lock.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # No write-ahead log: it would put data in a second file, and fails on network shares.
-    cursor.execute("PRAGMA journal_mode = DELETE")
+    # No write-ahead log: it would put data in a second file, and fails on network shares. The journal is emptied and
+    # synced at a commit; one that is deleted may come back after a power cut, and take the transaction back.
+    # https://www.sqlite.org/pragma.html#pragma_synchronous (FULL and EXTRA)
+    cursor.execute("PRAGMA journal_mode = TRUNCATE")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
@@ -339,13 +401,15 @@ class InvoiceStore:
                     f"{SCHEMA_VERSION}).",
                     hint="Install that release again, or point the outbox to another folder.",
                 )
-            _metadata.create_all(connection)
+            create_tables(connection)
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def create_tables(connection: Connection) -> None:
     """Create what is missing of the store's tables."""
     _metadata.create_all(connection)
+    for index in _BY_VENDOR:  # the table of an earlier release lacks them
+        index.create(connection, checkfirst=True)
 
 
 def vendor_key(invoice: Invoice) -> str:
@@ -361,7 +425,7 @@ def _is_sqlite(bound: Engine | Connection) -> bool:
 def _store(connection: Connection, invoice: Invoice, record: dict[str, Any]) -> Stored:
     _one_writer(connection, record)
     job, at = record["job"], record["stored_at"]
-    own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
+    own = connection.execute(_JOB, {"job": job}).one_or_none()
     if own is not None and own.content_hash == record["content_hash"]:
         return _repeated(connection, own.invoice_id, record)
     current = _find(connection, record)
@@ -372,9 +436,10 @@ def _store(connection: Connection, invoice: Invoice, record: dict[str, Any]) -> 
         kept = _let_go(connection, own.invoice_id, job=job, at=at, keep=current is None)
         current = current or kept
     stored = _put(connection, current, record, invoice)
-    connection.execute(delete(_jobs).where(_jobs.c.job == job))
-    values = {"job": job, "invoice_id": stored.record_id, "content_hash": record["content_hash"]}
-    connection.execute(insert(_jobs).values(**values))
+    values = {"invoice_id": stored.record_id, "content_hash": record["content_hash"]}
+    if own is not None:
+        connection.execute(delete(_jobs).where(_jobs.c.job == job))
+    connection.execute(_NEW_JOB, {"job": job, **values})
     return stored
 
 
@@ -382,22 +447,34 @@ def _history(
     connection: Connection, invoice: Invoice, *, not_job: str, before: datetime.datetime | None = None
 ) -> VendorHistory:
     vat, name = squeeze(invoice.vendor.vat_id or ""), squeeze(invoice.vendor.name or "")
-    same = [_invoices.c.vendor_vat == vat] * bool(vat) + [_invoices.c.vendor_folded_name == name] * bool(name)
-    if not same:
+    if not vat and not name:
         return VendorHistory()
-    current = list(
-        connection.execute(select(_invoices).where(or_(*same)).order_by(_invoices.c.id.desc()).limit(_HISTORY))
+    query = _HISTORIES[bool(vat), bool(name)]
+    rows = list(connection.execute(query, {"vendor_vat": vat, "vendor_folded_name": name}))
+    for record_id in [row.id for row in rows if row.version > 1]:
+        rows += connection.execute(_EARLIER, {"record_id": record_id})
+    rows.sort(key=lambda row: row.stored_at, reverse=True)
+    if before is not None:
+        limit = _time_text(before)
+        rows = [row for row in rows if row.stored_at < limit]
+    last = {row.job: row for row in reversed(rows) if row.job != not_job}
+    past = ((row, _content(connection, row)) for row in reversed(last.values()))
+    return VendorHistory(
+        tuple(PastInvoice(row.job, known, is_done=row.status == "done") for row, known in past if known)
     )
-    ids = [row.id for row in current]
-    earlier = list(
-        connection.execute(select(_versions).where(_versions.c.invoice_id.in_(ids)).order_by(_versions.c.version))
-    )
-    rows = sorted([*current, *earlier], key=lambda row: row.stored_at, reverse=True)
-    rows = [row for row in rows if before is None or row.stored_at < before]
-    past = {
-        row.job: PastInvoice(row.job, _invoice_in(row.content), is_done=row.status == "done") for row in reversed(rows)
-    }
-    return VendorHistory(tuple(one for one in reversed(past.values()) if one.job != not_job))
+
+
+def _content(connection: Connection, row: Row[Any]) -> Invoice | None:
+    """Return the invoice that the row stands for, None where it has been taken back since the row was read."""
+    known = _known.get(row.content_hash)
+    if known is None:
+        which = {"record_id": row.id, "content_hash": row.content_hash}
+        texts = (connection.execute(query, which).scalars().first() for query in (_CONTENT, _EARLIER_CONTENT))
+        content = next((one for one in texts if one is not None), None)
+        known = _invoice_in(content) if content is not None else None
+        if known is not None:
+            _known.put(row.content_hash, known)
+    return known
 
 
 def _one_writer(connection: Connection, record: Mapping[str, Any]) -> None:
@@ -450,14 +527,15 @@ def _record(invoice: Invoice, *, kind: Kind, job: str, status: str, at: datetime
 
 def _find(connection: Connection, record: dict[str, Any]) -> Row[Any] | None:
     """Return the record of the same vendor and number; by name where one side has no VAT number."""
-    same_number = select(_invoices).where(_invoices.c.number_key == record["number_key"])
-    exact = connection.execute(same_number.where(_invoices.c.vendor_key == record["vendor_key"])).one_or_none()
+    keys = {name: record[name] for name in ("number_key", "vendor_key")}
+    exact = connection.execute(_EXACT, keys).one_or_none()
     if exact is not None or not record["number_key"] or not record["vendor_folded_name"]:
         return exact
-    by_name = same_number.where(_invoices.c.vendor_folded_name == record["vendor_folded_name"])
+    keys = {name: record[name] for name in ("number_key", "vendor_folded_name")}
     if record["vendor_vat"]:
-        by_name = by_name.where(or_(_invoices.c.vendor_vat == "", _invoices.c.vendor_vat == record["vendor_vat"]))
-    found = connection.execute(by_name.limit(2)).all()
+        found = connection.execute(_SAME_NAME_AND_VAT, {**keys, "vendor_vat": record["vendor_vat"]}).all()
+    else:
+        found = connection.execute(_SAME_NAME, keys).all()
     # Two vendors of one name with different VAT numbers: nothing says which one this is.
     return found[0] if len(found) == 1 else None
 
@@ -502,9 +580,9 @@ def _let_go(connection: Connection, old_id: int, *, job: str, at: datetime.datet
 
 def _put(connection: Connection, current: Row[Any] | None, record: dict[str, Any], invoice: Invoice) -> Stored:
     if current is None:
-        result = connection.execute(insert(_invoices).values(**record, version=1))
+        result = connection.execute(_NEW_INVOICE, {**record, "version": 1})
         record_id = int(result.inserted_primary_key[0]) if result.inserted_primary_key else 0
-        _write_lines(connection, record_id, invoice)
+        _add_lines(connection, record_id, invoice)
         return Stored(record_id, Outcome.CREATED)
     if current.content_hash == record["content_hash"]:
         return Stored(current.id, Outcome.UNCHANGED)
@@ -522,21 +600,40 @@ def _keep_version(connection: Connection, row: Row[Any]) -> None:
 def _write(connection: Connection, record_id: int, version: int, record: dict[str, Any], invoice: Invoice) -> None:
     changed = update(_invoices).where(_invoices.c.id == record_id)
     connection.execute(changed.values(**record, version=version))
-    _write_lines(connection, record_id, invoice)
-
-
-def _write_lines(connection: Connection, record_id: int, invoice: Invoice) -> None:
     connection.execute(delete(_lines).where(_lines.c.invoice_id == record_id))
+    _add_lines(connection, record_id, invoice)
+
+
+def _add_lines(connection: Connection, record_id: int, invoice: Invoice) -> None:
     rows = [
-        {"invoice_id": record_id, "position": position, **line.model_dump()}
+        {"invoice_id": record_id, "position": position, **dict(line)}
         for position, line in enumerate(invoice.line_items)
     ]
     if rows:
-        connection.execute(insert(_lines), rows)
+        connection.execute(_NEW_LINES, rows)
+
+
+class _Invoices:
+    """Remember the invoices that were read last, by the hash of their content; for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_hash: dict[str, Invoice] = {}
+
+    def get(self, content_hash: str) -> Invoice | None:
+        return self._by_hash.get(content_hash)
+
+    def put(self, content_hash: str, invoice: Invoice) -> None:
+        with self._lock:
+            self._by_hash[content_hash] = invoice
+            while len(self._by_hash) > _MOST_KNOWN:
+                del self._by_hash[next(iter(self._by_hash))]
 
 
 # A vendor's invoices are asked for with each new one of it; what stands in a record does not change.
-@functools.lru_cache(maxsize=512)
+_known = _Invoices()
+
+
 def _invoice_in(content: str) -> Invoice:
     return Invoice.from_json(loads(content))
 
