@@ -1,13 +1,18 @@
 """In which language sessions speak with a model: by tool calls, or by JSON with one that is bad at them.
 
+With it goes in which form its server lets itself be asked for JSON, where it refused a schema.
+
 It is kept in the outbox's database, or in the one that a cluster shares, by host and model, so that only the first
-session has to find it out. It is never the truth: what is lost is found out again, and `doctor` corrects it. Several
-processes may write.
+session has to find it out. It is never the truth: what is lost is found out again, `doctor` corrects the language, and
+a form is forgotten after a day, for a server may have been updated. Several processes may write.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import structlog
 from sqlalchemy import Column as Col
@@ -15,6 +20,7 @@ from sqlalchemy import Connection, Engine, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.agent.answer_form import AnswerForm
 from pipeline.errors import StorageFault
 from pipeline.trace import utc_now
 
@@ -30,6 +36,19 @@ _LANGUAGES = Table(
     Col("learned_from", String, nullable=False),
     Col("learned_at", String, nullable=False),
 )
+
+
+_FORMS = Table(
+    "answer_forms",
+    _METADATA,
+    Col("address", String, primary_key=True),
+    Col("model", String, primary_key=True),
+    Col("schema_name", String, primary_key=True),
+    Col("form", String, nullable=False),
+    Col("learned_at", String, nullable=False),
+)
+# To try the strict form again costs one request that is refused before the model reads a word of it.
+_FORMS_KEPT = timedelta(days=1)
 
 
 class Language(StrEnum):
@@ -67,15 +86,43 @@ class KnownLanguages:
         if not model or self.of(address, model) is language:
             return
         row = {"language": language.value, "learned_from": learned_from, "learned_at": utc_now()}
-        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        statement = insert(_LANGUAGES).values(address=address, model=model, **row)
+        if self._put(_LANGUAGES, {"address": address, "model": model}, row):
+            log.info("language.learned", address=address, model=model, language=language.value, by=learned_from)
+
+    def forms_of(self, address: str, model: str) -> dict[str, str]:
+        """Return the forms that the host needs for schemas, by their names; those of the last day."""
+        since = (datetime.now(UTC) - _FORMS_KEPT).isoformat()
+        query = select(_FORMS.c.schema_name, _FORMS.c.form).where(
+            _FORMS.c.address == address, _FORMS.c.model == model, _FORMS.c.learned_at >= since
+        )
         try:
-            with self._engine.begin() as connection:
-                connection.execute(statement.on_conflict_do_update(index_elements=["address", "model"], set_=row))
+            with self._engine.connect() as connection:
+                found = connection.execute(query).all()
         except (SQLAlchemyError, StorageFault) as error:
             _tell(error)
-        else:
-            log.info("language.learned", address=address, model=model, language=language.value, by=learned_from)
+            return {}
+        return {name: form for name, form in found if form in set(AnswerForm)}
+
+    def learn_forms(self, address: str, model: str, forms: Mapping[str, AnswerForm]) -> None:
+        """Remember in which forms the host has answered after it refused a stricter one."""
+        if not model:
+            return
+        for name, form in forms.items():
+            key = {"address": address, "model": model, "schema_name": name}
+            if self._put(_FORMS, key, {"form": form.value, "learned_at": utc_now()}):
+                log.info("answer_form.learned", **key, form=form.value)
+
+    def _put(self, table: Table, key: dict[str, Any], row: dict[str, Any]) -> bool:
+        """Write a row in place of the one with that key; say whether it is kept."""
+        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        statement = insert(table).values(**key, **row).on_conflict_do_update(index_elements=list(key), set_=row)
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(statement)
+        except (SQLAlchemyError, StorageFault) as error:
+            _tell(error)
+            return False
+        return True
 
 
 def create_tables(connection: Connection) -> None:

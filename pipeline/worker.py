@@ -26,6 +26,7 @@ from pipeline.agent import (
     SessionOutcome,
     StopReason,
 )
+from pipeline.agent.answer_form import AnswerForms
 from pipeline.agent.messages import merge_same_role, user_message
 from pipeline.agents import AgentSettings
 from pipeline.document.model import Document
@@ -127,6 +128,7 @@ class Worker:
         async with session_of(self._model) as model:
             seeing = await self._sees(document, job, model, steps)
             language = await self._language(settings, model, steps)
+            forms = await self._answer_forms(model, steps)
             agent = Agent(
                 settings.session_goals(),
                 actions,
@@ -138,13 +140,12 @@ class Worker:
             prefix = session_prefix(language, settings, actions, task)
             if seeing:
                 prefix = with_pictures(prefix, document)
-            context = self._context(settings, document, claim, steps, prefix)
+            context = self._context(settings, document, claim, steps, prefix).with_(forms=forms)
             outline = document_outline(settings, document)
             try:
                 return await agent.run(task, context=context, steps=steps, shorter_task=outline)
             finally:
-                if isinstance(language, AdaptiveLanguage) and language.proved:
-                    await self._learn(model, Language(language.proved))
+                await self._learn(model, language, forms)
 
     async def _sees(self, document: Document, job: Job, model: Model, steps: Journal) -> bool:
         """Say whether the model is shown pages; recorded, for it shapes the prompt. Fails what nobody can read."""
@@ -199,12 +200,41 @@ class Worker:
         place = place_of(model)
         return place is not None and await anyio.to_thread.run_sync(self._languages.of, *place) is Language.JSON
 
-    async def _learn(self, model: Model, language: Language) -> None:
+    async def _answer_forms(self, model: Model, steps: Journal) -> AnswerForms:
+        """Return in which forms the model is asked for JSON; what earlier sessions taught is recorded here, too."""
+        forms = AnswerForms(steps.state)
+        begins = not steps.holds("model") and not steps.holds("answer_forms")
+        known = await self._known_forms(model) if begins else {}
+        if not known and not steps.holds("answer_forms"):
+            return forms
+
+        async def tell(_: object) -> JsonObject:
+            return {"forms": known}
+
+        forms.begin_with((await steps.run("answer_forms", {}, tell))["forms"])
+        return forms
+
+    async def _known_forms(self, model: Model) -> dict[str, str]:
+        if self._languages is None or not isinstance(model, HostSession):
+            return {}
+        await model.ready()
+        place = place_of(model)
+        return await anyio.to_thread.run_sync(self._languages.forms_of, *place) if place else {}
+
+    async def _learn(self, model: Model, language: AgentLanguage, forms: AnswerForms) -> None:
+        """Remember for later sessions what this one has found out about its model."""
         place, languages = place_of(model), self._languages
-        if languages is None or place is None:
+        proved = language.proved if isinstance(language, AdaptiveLanguage) else ""
+        if languages is None or place is None or not (proved or forms.learned):
             return
+
+        def learn() -> None:
+            if proved:
+                languages.learn(*place, Language(proved), learned_from="a session")
+            languages.learn_forms(*place, forms.learned)
+
         with anyio.CancelScope(shield=True):  # a moment at most, also where the session was cancelled
-            await anyio.to_thread.run_sync(lambda: languages.learn(*place, language, learned_from="a session"))
+            await anyio.to_thread.run_sync(learn)
 
     def _context(
         self,

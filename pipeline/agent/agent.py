@@ -15,6 +15,7 @@ import anyio
 from pydantic import BaseModel, Field
 
 from pipeline.agent.action import ActionRegistry
+from pipeline.agent.answer_form import ask_in_form
 from pipeline.agent.context import ActionContext, CompletionSettings
 from pipeline.agent.environment import ActionResult, Environment
 from pipeline.agent.goal import Goal
@@ -145,17 +146,17 @@ class Agent:
         prompt = self._language.construct_prompt(goals=self._goals, memory=session.memory, actions=self._actions)
         model = MeteredModel(SteppedModel(self._model, session.recorder), session.meter)
         session.steps += 1
-        return await model.complete(
-            ModelRequest(
-                messages=prompt.messages,
-                tools=prompt.tools,
-                tool_choice=prompt.metadata.get("tool_choice") if prompt.tools else None,
-                schema=prompt.metadata.get("schema"),
-                schema_name=prompt.metadata.get("schema_name", ""),
-                max_tokens=session.max_tokens,
-                temperature=self._completion.temperature,
-            )
+        request = ModelRequest(
+            messages=prompt.messages,
+            tools=prompt.tools,
+            tool_choice=prompt.metadata.get("tool_choice") if prompt.tools else None,
+            schema=prompt.metadata.get("schema"),
+            schema_name=prompt.metadata.get("schema_name", ""),
+            max_tokens=session.max_tokens,
+            temperature=self._completion.temperature,
         )
+        # A language that asks for actions as JSON says in words, too, what they look like.
+        return await ask_in_form(model, request, session.context.forms)
 
     def _understand(self, reply: ModelReply, session: _Session) -> tuple[PlannedCall, ...]:
         """Remember the reply and return its calls."""

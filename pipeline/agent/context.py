@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from pipeline.agent.answer_form import AnswerForms
 from pipeline.agent.memory import Memory
 from pipeline.agent.steps import DirectSteps, Steps
 from pipeline.errors import ConfigError
@@ -38,7 +39,8 @@ class NoModel:
 class ActionContext:
     """Carry what tools may use: the model, the memory, the steps, and whatever the embedding program adds.
 
-    Calls to `model` are counted and recorded like those of the loop. `properties` holds the rest under names the
+    Calls to `model` are counted and recorded like those of the loop. `forms` knows in which form the server lets
+    itself be asked for JSON. `properties` holds the rest under names the
     program and its tools agree on, such as `document`, `store` or `prompts`.
     """
 
@@ -46,6 +48,7 @@ class ActionContext:
     memory: Memory = field(default_factory=Memory)
     steps: Steps = field(default_factory=DirectSteps)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
+    forms: AnswerForms = field(default_factory=AnswerForms)
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, name: str, default: Any = _REQUIRED) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from pipeline.errors import ContextOverflow, RequestRefused
+from pipeline.errors import ContextOverflow, RequestRefused, SchemaRefused
 from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
 
 REFUSED = "refused"
@@ -122,4 +122,5 @@ def _refusal_from_json(told: JsonObject) -> ContextOverflow | RequestRefused:
     if told["type"] == ContextOverflow.__name__:
         sizes = {"prompt_tokens": told["prompt_tokens"], "context_tokens": told["context_tokens"]}
         return ContextOverflow(told["message"], hint=told["hint"], **sizes)
-    return RequestRefused(told["message"], hint=told["hint"])
+    kind = SchemaRefused if told["type"] == SchemaRefused.__name__ else RequestRefused
+    return kind(told["message"], hint=told["hint"])

@@ -262,7 +262,10 @@ class StandInServer:
             return wire.text_error("Failed to parse request body as JSON")
         settings = self.settings
         limits = Limits(
-            vision=settings.vision, strict_roles=settings.strict_roles, tool_template=settings.tool_template
+            vision=settings.vision,
+            strict_roles=settings.strict_roles,
+            tool_template=settings.tool_template,
+            grammars=settings.grammars,
         )
         checked = read_request(body, limits)
         if isinstance(checked, wire.ErrorReply):
@@ -287,6 +290,8 @@ class StandInServer:
         if not self.settings.tool_use:
             honest = reshape(Fault.TEXT_INSTEAD_OF_CALL, honest) if honest.calls else honest
         fault = self.faults.next(kind, rendered) or self._odd_overflow(request)
+        if fault is Fault.GRAMMAR and not (request.tools or request.schema is not None):
+            fault = None  # nothing to make a grammar of
         self.stats.by_kind[kind.value] += 1
         if fault is not None:
             self.stats.faults[fault.value] += 1

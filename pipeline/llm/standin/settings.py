@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from pipeline.llm.standin.faults import Fault, FaultRule
@@ -56,6 +58,10 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
     several_calls: bool = Field(
         default=True,
         description="whether a reply may hold several tool calls; false: one at a time, as with some models",
+    )
+    grammars: Literal["all", "plain", "none"] = Field(
+        default="all",
+        description="schemas the engine can hold an answer to: all; plain: those without bounds of length; or none",
     )
     strict_roles: bool = Field(
         default=False, description="refuse two user messages in a row, as some chat templates do"
