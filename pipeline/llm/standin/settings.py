@@ -29,6 +29,13 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
         default=Fault.OVERFLOW_TOKENS_TO_KEEP,
         description="how a prompt is refused that is too long; streamed calls are refused in their own way",
     )
+    cuts_prompts: bool = Field(
+        default=False,
+        description="whether a prompt that is too long loses its middle instead of being refused, and is answered so",
+    )
+    counts_cached: bool = Field(
+        default=True, description="whether the usage's prompt tokens hold those that the cache held"
+    )
     slots: int = Field(default=4, ge=1, description="requests worked at a time; others wait inside")
     shared_context: bool = Field(
         default=False, description="let the requests at work share one context: when it overflows all of them fail"
