@@ -56,6 +56,10 @@ class AnswerForms:
         """Return the form in which a schema is asked for."""
         return AnswerForm(self._state.get(_STATE_KEY, {}).get(schema_name, AnswerForm.SCHEMA))
 
+    def copy(self) -> AnswerForms:
+        """Return what is known by now, for work that must not be changed by what happens beside it."""
+        return AnswerForms({_STATE_KEY: dict(self._state.get(_STATE_KEY, {}))})
+
     def begin_with(self, known: Mapping[str, str]) -> None:
         """Take over what earlier sessions learned."""
         if known:

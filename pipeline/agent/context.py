@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.agent.answer_form import AnswerForms
 from pipeline.agent.memory import Memory
-from pipeline.agent.steps import DirectSteps, Steps
+from pipeline.agent.steps import DirectSteps, MeteredModel, Steps
 from pipeline.errors import ConfigError
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
 
@@ -66,3 +66,12 @@ class ActionContext:
     def with_(self, **changes: Any) -> ActionContext:
         """Return a copy with some fields replaced."""
         return replace(self, **changes)
+
+    def inside(self, scope: str) -> ActionContext:
+        """Return a copy for work that may run beside other work: what it asks the model are steps of that scope.
+
+        What it learns of forms of answers it keeps to itself, or what is asked would depend on who came first.
+        """
+        steps = self.steps.scope(scope)
+        model = self.model.within(steps) if isinstance(self.model, MeteredModel) else self.model
+        return replace(self, steps=steps, model=model, forms=self.forms.copy())
