@@ -171,6 +171,7 @@ class Agent:
     async def _act(self, calls: tuple[PlannedCall, ...], session: _Session) -> None:
         """Run all calls in order and remember what came of them; a terminal one that succeeds ends the session."""
         session.reminders = 0
+        session.has_acted = True
         failed = False
         for planned in calls:
             session.check_repetition(planned)
@@ -204,11 +205,14 @@ class Agent:
 
     def _remind(self, reply: ModelReply, session: _Session) -> None:
         if session.reminders >= self._limits.reminders or not self._actions.get_actions():
-            session.ending = _Ending(StopReason.NO_TOOL_CALL, reply.text, None)
-            return
+            # Some servers answer a prompt that they had no room for with anything; whoever has acted had room.
+            if session.has_acted or not session.shorten():
+                session.ending = _Ending(StopReason.NO_TOOL_CALL, reply.text, None)
+                return
+            session.reminders = 0
         session.reminders += 1
         if reply.is_silent and session.reminders > 1:
-            # Some servers answer a prompt that they had no room for with nothing.
+            # Others answer it with nothing.
             session.shorten()
         session.remember(self._language.reminder(reply, actions=self._actions))
 
@@ -236,6 +240,7 @@ class _Session:
     shorter_task: MemoryItem | None
     steps: int = 0
     reminders: int = 0
+    has_acted: bool = False
     repetitions: int = 0
     last_call: tuple[str, str, str] = ("", "", "")
     ending: _Ending | None = None

@@ -89,8 +89,8 @@ async def prompt_llm_for_json(
     with a fraction arrive as `Decimal`. An answer that does not fit goes back with the reason up to `retries` times;
     one that was cut off may once be twice as long. After that it is an `OutputFault`; with `divisible`, which says that
     the caller can ask for less at once, an answer that is cut off twice, or has more entries than it may, is
-    `AnswerCutOff` without another try, and one that is twice empty is `ContextOverflow`: so a server may answer a
-    prompt that it had no room for.
+    `AnswerCutOff` without another try, and one that is twice empty, or never any JSON, is `ContextOverflow`: so a
+    server may answer a prompt that it had no room for.
     """
     if not isinstance(context, ActionContext):
         context = ActionContext(model=context)
@@ -105,6 +105,7 @@ async def prompt_llm_for_json(
     )
     first_max_tokens = request.max_tokens
     misfit = _Misfit("nothing was asked", "")
+    seen_json = False
     for attempt in range(1, retries + 2):
         reply = await _ask(context, request)
         if _is_cut_off(reply) and request.max_tokens == first_max_tokens and not repeats_itself(reply.text):
@@ -116,8 +117,11 @@ async def prompt_llm_for_json(
         if isinstance(outcome, _Fit):
             return outcome.value
         misfit = outcome
+        seen_json = seen_json or not misfit.without_json
         _log.info("answer.rejected", schema=schema_name, attempt=attempt, where=misfit.where)
         request = replace(request, messages=_with_feedback(request, reply, misfit))
+    if divisible and not seen_json:
+        raise _no_room(f"the model answered {retries + 1} times without any JSON")
     raise OutputFault(
         f"the model gave no usable `{schema_name}` in {retries + 1} tries; the last failed at: {misfit.where}",
         hint="try a larger model, or one that LM Studio lists as able to give structured output",
@@ -175,12 +179,14 @@ class _Fit:
 class _Misfit:
     """Say what is wrong: `where` without any value of the document, for people; `problem` in full, for the model.
 
-    `too_many` says that a list has more entries than it may: a grammar would have ended it.
+    `too_many` says that a list has more entries than it may: a grammar would have ended it. `without_json` says that
+    there was nothing to check.
     """
 
     where: str
     problem: str
     too_many: bool = False
+    without_json: bool = False
 
 
 _Check = Callable[[Any], _Fit | _Misfit]
@@ -261,7 +267,7 @@ def _judge(reply: ModelReply, check: _Check) -> _Fit | _Misfit:
         likeliest = likeliest or outcome
     if _is_cut_off(reply):
         return _Misfit("the answer was cut off", "it was cut off because it became too long; be brief")
-    return likeliest or _Misfit("no JSON in the answer", "it holds no JSON")
+    return likeliest or _Misfit("no JSON in the answer", "it holds no JSON", without_json=True)
 
 
 def _refuse_to_go_on(reply: ModelReply, outcome: _Fit | _Misfit, attempt: int, request: ModelRequest) -> None:
@@ -277,10 +283,14 @@ def _refuse_to_go_on(reply: ModelReply, outcome: _Fit | _Misfit, attempt: int, r
             hint="raise `max_tokens` under [model] of the agent's file, and load a longer context for it",
         )
     if reply.is_silent and attempt > 1:
-        raise ContextOverflow(
-            f"the model answered {attempt} times with nothing: the prompt may not fit its context",
-            hint="load the model with a longer context: `lms load <model> --context-length <tokens>`",
-        )
+        raise _no_room(f"the model answered {attempt} times with nothing")
+
+
+def _no_room(seen: str) -> ContextOverflow:
+    return ContextOverflow(
+        f"{seen}: the prompt may not fit its context",
+        hint="load the model with a longer context: `lms load <model> --context-length <tokens>`",
+    )
 
 
 def _is_cut_off(reply: ModelReply) -> bool:
