@@ -18,6 +18,7 @@ from sqlalchemy import Engine, create_engine, text
 from structlog.testing import capture_logs
 from test_engines import AGENTS, RETRY, Body, claim, serve_cluster, submit
 
+from pipeline.agent.answer_form import AnswerForm
 from pipeline.cluster.durable import Cluster, Condition
 from pipeline.cluster.hub import HubEngine
 from pipeline.cluster.migration import migrate_database
@@ -354,6 +355,13 @@ class CorrectedAtHub(Body):
     ) -> Outcome:
         self.heard.append(state["heard"])
         return replace(outcome, status=State.REVIEW)
+
+
+def test_forms_of_answers_are_known_to_all_workers(database: Engine) -> None:
+    """Where one was refused a schema, another does not ask for it."""
+    KnownLanguages(database).learn_forms("http://gpu-1", "small", {"invoice": AnswerForm.PLAIN_SCHEMA})
+    KnownLanguages(database).learn_forms("http://gpu-1", "small", {"invoice": AnswerForm.WORDS})
+    assert KnownLanguages(database).forms_of("http://gpu-1", "small") == {"invoice": "words"}
 
 
 def test_languages_are_known_to_all_workers(database: Engine) -> None:

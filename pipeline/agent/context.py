@@ -40,8 +40,8 @@ class ActionContext:
     """Carry what tools may use: the model, the memory, the steps, and whatever the embedding program adds.
 
     Calls to `model` are counted and recorded like those of the loop. `forms` knows in which form the server lets
-    itself be asked for JSON. `properties` holds the rest under names the
-    program and its tools agree on, such as `document`, `store` or `prompts`.
+    itself be asked for JSON. `properties` holds the rest under names the program and its tools agree on, such as
+    `document`, `store` or `prompts`.
     """
 
     model: Model = field(default_factory=NoModel)

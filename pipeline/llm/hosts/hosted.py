@@ -187,7 +187,8 @@ class HostedModel:
         self.door.count(usage)
         log.warning("prompt.cut", address=self.door.state.address, counted_tokens=usage.prompt_tokens, alone=alone)
         if alone:  # beside other calls the rest of the context may have been theirs
-            self._room = _Room(usage.prompt_tokens, until=anyio.current_time() + _ROOM_KEPT_SECONDS)
+            kept = max(usage.prompt_tokens, self._counts.most_tokens)
+            self._room = _Room(kept, until=anyio.current_time() + _ROOM_KEPT_SECONDS)
         return ContextOverflow(
             f"the model server at {self.door.state.address} answered a prompt of which it had left out a part:"
             f" it counted {usage.prompt_tokens} tokens"
