@@ -14,7 +14,8 @@ from typing import Any
 
 import anyio
 
-from pipeline.agent import prompt_llm_for_json
+from pipeline.agent import ActionContext, prompt_llm_for_json
+from pipeline.agent.answer_form import AnswerForm
 from pipeline.agent.messages import user_message
 from pipeline.app import open_folders, usable_agents
 from pipeline.config import SETTINGS_NAME, Settings, config_folder
@@ -206,7 +207,7 @@ async def _model_at_work(host: HostedModel, *, learn: Callable[[Language], None]
     """Let the model do what sessions will ask of it: tool calls, or at least answers in JSON."""
     tools = await _guarded("tool call", _tool_call(host))
     answer = await _guarded("JSON answer", _json_answer(host))
-    if tools.grade is Grade.BAD and answer.grade is Grade.GOOD:
+    if tools.grade is Grade.BAD and answer.grade is not Grade.BAD:
         remedy = f"sessions will act by JSON instead; {tools.remedy}"
         tools = replace(tools, grade=Grade.POOR, remedy=remedy)
         learn(Language.JSON)
@@ -248,7 +249,11 @@ async def _tool_call(model: Model) -> Check:
 async def _json_answer(model: Model) -> Check:
     prompt = "Give the city and the year of this sentence as JSON: The fair was held in Ghent in 1913."
     started = time.perf_counter()
-    await prompt_llm_for_json(model, _CITY_SCHEMA, prompt, schema_name="fair", max_tokens=128)
+    context = ActionContext(model=model)
+    await prompt_llm_for_json(context, _CITY_SCHEMA, prompt, schema_name="fair", max_tokens=128)
+    if context.forms.of("fair") is not AnswerForm.SCHEMA:
+        seen = "fits its schema, but the server refuses to hold the model to it"
+        return Check("JSON answer", Grade.POOR, seen, "update LM Studio's runtimes, or choose another model")
     return Check("JSON answer", Grade.GOOD, f"fits its schema, in {time.perf_counter() - started:.1f} s")
 
 

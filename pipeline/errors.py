@@ -7,7 +7,8 @@ PipelineError
 │   ├── HostFault           LM Studio is away, loading or broken: wait, the job pays nothing
 │   ├── ModelSetupFault     wrong key, wrong model, refused parameter: a person has to act
 │   │   └── HostRefuses     so for every request, as a look at the host has shown: wait, the job pays nothing
-│   ├── RequestRefused      this request will never be answered by this model: images, template, grammar
+│   ├── RequestRefused      this request will never be answered by this model: images, template
+│   │   └── SchemaRefused   the server cannot hold the answer to its schema: ask for it in another form
 │   ├── ContextOverflow     this request does not fit the loaded context
 │   └── OutputFault         the model answered, but not in a usable form
 │       └── AnswerCutOff    the answer is longer than it may be: less has to be asked for at once
@@ -74,6 +75,10 @@ class HostRefuses(ModelSetupFault):
 
 class RequestRefused(ModelError):
     """The host is well and refuses this one request, and would refuse it again."""
+
+
+class SchemaRefused(RequestRefused):
+    """The host refuses the schema or the grammar made of it; without it the same may be asked."""
 
 
 class ContextOverflow(ModelError):

@@ -46,6 +46,7 @@ class _Session:
     state: dict[str, Any] = field(default_factory=dict)
     waiting: list[Event] = field(default_factory=list)
     noted: int = 0
+    writing: anyio.Lock = field(default_factory=anyio.Lock)
 
 
 def open_journal(
@@ -106,6 +107,15 @@ class Journal:
         """Say whether the next step of that name is on record."""
         return f"{self._scope}{name}-{self._counts.get(name, 0) + 1}" in self._session.steps
 
+    def scope(self, name: str) -> Journal:
+        """Return the journal of a scope that counts its own steps; one name must not be given twice."""
+        return Journal(self._session, f"{self._scope}{name}/")
+
+    @property
+    def in_turn(self) -> bool:
+        """Say whether steps have to come in order: a keeper numbers them, and over a record no work is saved."""
+        return self._session.keeper is not None or self._session.sink is None
+
     async def run(self, name: str, request: JsonObject, function: StepFunction) -> JsonObject:
         """Return the recorded or the new result of the step; its errors leave no record."""
         key = self._next_key(name)
@@ -134,7 +144,7 @@ class Journal:
     async def write(self, *events: Event) -> None:
         """Append events of the job itself, together with the notes that wait."""
         if self._session.sink is not None:
-            await self._session.sink(self.taken(*events))
+            await self._append(self.taken(*events))
 
     def taken(self, *events: Event) -> list[Event]:
         """Return the notes that wait and these events, for a caller that writes them itself."""
@@ -148,9 +158,11 @@ class Journal:
 
     async def _carry_out(self, name: str, key: str, request: JsonObject, function: StepFunction) -> JsonObject:
         session = self._session
+        output: JsonObject = {}
         await self.sync()
 
         async def work() -> Sequence[Event]:
+            nonlocal output
             started = anyio.current_time()
             output = self._as_json(await function(Journal(session, f"{key}/")))
             seconds = round(anyio.current_time() - started, 3)
@@ -160,13 +172,18 @@ class Journal:
         if session.keeper is not None and name not in _MAY_HOLD_STEPS:
             await session.keeper(name, work)
         else:
-            assert session.sink is not None  # without one nothing is carried out
             session.waiting = list(await work())
             # Nothing is built on an action before the next step begins: until then the session only computes, and a
             # kill leaves what a kill a moment earlier would, in the action itself, which has to bear being repeated.
             if not (session.joins_last and name in _MAY_HOLD_STEPS):
                 await self.write()
-        return session.steps[key].output
+        return output
+
+    async def _append(self, events: Sequence[Event]) -> None:
+        """Give events to the sink, one batch at a time where steps run beside each other."""
+        assert self._session.sink is not None  # without one nothing is carried out
+        async with self._session.writing:
+            await self._session.sink(events)
 
     def _next_key(self, name: str) -> str:
         self._counts[name] = self._counts.get(name, 0) + 1

@@ -26,6 +26,7 @@ from pipeline.agent import (
     SessionOutcome,
     StopReason,
 )
+from pipeline.agent.answer_form import AnswerForms
 from pipeline.agent.messages import merge_same_role, user_message
 from pipeline.agents import AgentSettings
 from pipeline.document.model import Document
@@ -44,7 +45,7 @@ from pipeline.invoice.unverified import only_seen
 from pipeline.invoice.verify import Verified
 from pipeline.job import Claim, Job, State
 from pipeline.journal import Journal
-from pipeline.languages import KnownLanguages, Language
+from pipeline.languages import Known, KnownLanguages, Language
 from pipeline.llm.pool import HostPool, HostSession, place_of, sees_pictures, session_of
 from pipeline.llm.protocol import JsonObject, Model
 from pipeline.llm.seeing import Draw, SeeingModel, picture_part
@@ -127,6 +128,7 @@ class Worker:
         async with session_of(self._model) as model:
             seeing = await self._sees(document, job, model, steps)
             language = await self._language(settings, model, steps)
+            forms = await self._answer_forms(model, steps)
             agent = Agent(
                 settings.session_goals(),
                 actions,
@@ -138,13 +140,12 @@ class Worker:
             prefix = session_prefix(language, settings, actions, task)
             if seeing:
                 prefix = with_pictures(prefix, document)
-            context = self._context(settings, document, claim, steps, prefix)
+            context = self._context(settings, document, claim, steps, prefix).with_(forms=forms)
             outline = document_outline(settings, document)
             try:
                 return await agent.run(task, context=context, steps=steps, shorter_task=outline)
             finally:
-                if isinstance(language, AdaptiveLanguage) and language.proved:
-                    await self._learn(model, Language(language.proved))
+                await self._learn(model, language, forms)
 
     async def _sees(self, document: Document, job: Job, model: Model, steps: Journal) -> bool:
         """Say whether the model is shown pages; recorded, for it shapes the prompt. Fails what nobody can read."""
@@ -183,7 +184,7 @@ class Worker:
             case "tools":
                 return FunctionCallingLanguage()
         begins = not steps.holds("model") and not steps.holds("language")
-        if not steps.holds("language") and not (begins and await self._is_bad_at_tools(model)):
+        if not steps.holds("language") and not (begins and (await self._known(model)).language is Language.JSON):
             return AdaptiveLanguage()
 
         async def tell(_: object) -> JsonObject:
@@ -192,19 +193,44 @@ class Worker:
         await steps.run("language", {}, tell)
         return AdaptiveLanguage(begins_in_json=True)
 
-    async def _is_bad_at_tools(self, model: Model) -> bool:
+    async def _answer_forms(self, model: Model, steps: Journal) -> AnswerForms:
+        """Return in which forms the model is asked for JSON; what earlier sessions taught is recorded here, too."""
+        forms = AnswerForms(steps.state)
+        begins = not steps.holds("model") and not steps.holds("answer_forms")
+        known = dict((await self._known(model)).forms) if begins else {}
+        if not known and not steps.holds("answer_forms"):
+            return forms
+
+        async def tell(_: object) -> JsonObject:
+            return {"forms": known}
+
+        forms.begin_with((await steps.run("answer_forms", {}, tell))["forms"])
+        return forms
+
+    async def _known(self, model: Model) -> Known:
         if self._languages is None or not isinstance(model, HostSession):
-            return False
+            return Known()
         await model.ready()
         place = place_of(model)
-        return place is not None and await anyio.to_thread.run_sync(self._languages.of, *place) is Language.JSON
+        if place is None:
+            return Known()
+        known = self._languages.lately(*place)
+        return await anyio.to_thread.run_sync(self._languages.read, *place) if known is None else known
 
-    async def _learn(self, model: Model, language: Language) -> None:
+    async def _learn(self, model: Model, language: AgentLanguage, forms: AnswerForms) -> None:
+        """Remember for later sessions what this one has found out about its model."""
         place, languages = place_of(model), self._languages
-        if languages is None or place is None:
+        proved = language.proved if isinstance(language, AdaptiveLanguage) else ""
+        if languages is None or place is None or not (proved or forms.learned):
             return
+
+        def learn() -> None:
+            if proved:
+                languages.learn(*place, Language(proved), learned_from="a session")
+            languages.learn_forms(*place, forms.learned)
+
         with anyio.CancelScope(shield=True):  # a moment at most, also where the session was cancelled
-            await anyio.to_thread.run_sync(lambda: languages.learn(*place, language, learned_from="a session"))
+            await anyio.to_thread.run_sync(learn)
 
     def _context(
         self,

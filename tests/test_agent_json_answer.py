@@ -58,6 +58,16 @@ async def test_the_prompt_follows_the_prefix() -> None:
     assert model.requests[0].messages == (system_message("rules"), user_message("document\n\nwhat is it?"))
 
 
+async def test_no_json_at_all_means_no_room_where_less_can_be_asked_for() -> None:
+    """A server may answer a prompt it had no room for with anything; one piece of JSON shows that it had room."""
+    with pytest.raises(ContextOverflow, match="without any JSON"):
+        await ask(*[says("@@ 0000 @@")] * 3, divisible=True)
+    with pytest.raises(OutputFault):
+        await ask(says("@@ 0000 @@"), says("{}"), says("@@ 0000 @@"), divisible=True)
+    with pytest.raises(OutputFault):
+        await ask(*[says("@@ 0000 @@")] * 3)
+
+
 async def test_what_is_asked_for_is_checked_here_even_if_it_is_not_sent() -> None:
     """A pattern burdens the server and is not sent, but the answer must fit it."""
     answer, model = await ask(says('{"total": 1, "code": "a"}'), says('{"total": 1, "code": "A"}'))

@@ -122,6 +122,20 @@ def test_after_two_failures_the_session_goes_on_in_json(bad: ModelReply, actions
     assert (prompt.tools, "schema" in prompt.metadata) == ((), True)
 
 
+@pytest.mark.parametrize(("told_later", "proved"), [("a feather", "json"), ("a shorter feather", "")])
+def test_failures_at_a_task_that_was_too_long_prove_nothing(
+    told_later: str, proved: str, actions: ActionRegistry
+) -> None:
+    """Whether tools or the task's length were too much shows only where the task stayed as it was."""
+    language, memory = AdaptiveLanguage(), Memory([MemoryItem(MemoryType.USER, "a feather")])
+    talk(language, actions, memory, ModelReply(text="@@@@"))
+    talk(language, actions, memory, ModelReply(text="@@@@"))
+    language.construct_prompt(goals=GOALS, memory=memory, actions=actions)
+    later = Memory([MemoryItem(MemoryType.USER, told_later), *list(memory)[1:]])
+    language.parse_response(says('{"tool": "weigh", "arguments": {}}'), memory=later, actions=actions)
+    assert (language.told_in_json, language.proved) == (True, proved)
+
+
 def test_a_tool_that_fails_changes_nothing(actions: ActionRegistry) -> None:
     """Only what was not understood counts; a refusal by a tool is work as usual."""
     language, memory = AdaptiveLanguage(), Memory([MemoryItem(MemoryType.USER, "a feather")])

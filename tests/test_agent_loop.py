@@ -302,3 +302,23 @@ async def test_the_time_of_a_result_stays_out_of_the_prompt() -> None:
         await one.run("find it")
         asked.append([request.fingerprint() for request in model.requests])
     assert asked[0] == asked[1]
+
+
+async def test_a_model_that_never_acted_is_told_the_task_in_its_shorter_form_before_it_is_given_up() -> None:
+    """A server may answer anything to a prompt it had no room for; if that was not it, the session ends."""
+    talk = [says("@@@@")] * 3
+    one, model = agent(*talk, FINISH)
+    outcome = await one.run("a long task", shorter_task="a short task")
+    assert (outcome.stop, outcome.result) == (StopReason.TERMINATED, "done")
+    assert [request.messages[1]["content"] for request in model.requests] == [*["a long task"] * 3, "a short task"]
+
+    two, model = agent(*talk, *talk[:2])
+    assert (await two.run("a long task", shorter_task="a short task")).stop is StopReason.NO_TOOL_CALL
+    assert model.remaining == 0
+
+
+async def test_a_model_that_has_acted_had_room_for_its_task() -> None:
+    """It is given up after its reminders, as one without a shorter task."""
+    one, model = agent(calls(("look", {"place": "x"})), *[says("well")] * 3)
+    assert (await one.run("a long task", shorter_task="a short task")).stop is StopReason.NO_TOOL_CALL
+    assert model.remaining == 0

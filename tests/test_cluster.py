@@ -18,6 +18,7 @@ from sqlalchemy import Engine, create_engine, text
 from structlog.testing import capture_logs
 from test_engines import AGENTS, RETRY, Body, claim, serve_cluster, submit
 
+from pipeline.agent.answer_form import AnswerForm
 from pipeline.cluster.durable import Cluster, Condition
 from pipeline.cluster.hub import HubEngine
 from pipeline.cluster.migration import migrate_database
@@ -356,9 +357,16 @@ class CorrectedAtHub(Body):
         return replace(outcome, status=State.REVIEW)
 
 
+def test_forms_of_answers_are_known_to_all_workers(database: Engine) -> None:
+    """Where one was refused a schema, another does not ask for it."""
+    KnownLanguages(database).learn_forms("http://gpu-1", "small", {"invoice": AnswerForm.PLAIN_SCHEMA})
+    KnownLanguages(database).learn_forms("http://gpu-1", "small", {"invoice": AnswerForm.WORDS})
+    assert KnownLanguages(database).read("http://gpu-1", "small").forms == {"invoice": "words"}
+
+
 def test_languages_are_known_to_all_workers(database: Engine) -> None:
     """What one has learned of a model, another begins with; a later lesson takes its place."""
     KnownLanguages(database).learn("http://gpu-1", "small", Language.JSON, learned_from="a session")
-    assert KnownLanguages(database).of("http://gpu-1", "small") is Language.JSON
+    assert KnownLanguages(database).read("http://gpu-1", "small").language is Language.JSON
     KnownLanguages(database).learn("http://gpu-1", "small", Language.TOOLS, learned_from="doctor")
-    assert KnownLanguages(database).of("http://gpu-1", "small") is Language.TOOLS
+    assert KnownLanguages(database).read("http://gpu-1", "small").language is Language.TOOLS

@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault, RequestRefused
+from pipeline.errors import (
+    ContextOverflow,
+    HostFault,
+    ModelError,
+    ModelSetupFault,
+    OutputFault,
+    RequestRefused,
+    SchemaRefused,
+)
 from pipeline.llm.faults import Break, Failure, FaultKind, classify, server_words, to_error
 
-HOST, JOB, OVERFLOW, OUTPUT, SETUP = FaultKind
+HOST, JOB, OVERFLOW, OUTPUT, SETUP, SCHEMA = FaultKind
 
 
 def bare(text: str) -> str:
@@ -125,8 +133,11 @@ TABLE = [
         JOB,
         None,
     ),
-    (400, bare("'response_format.type' must be 'json_schema' or 'text'"), JOB, None),
-    (400, bare("Failed to initialize samplers: failed to parse grammar"), JOB, None),
+    (400, bare("'response_format.type' must be 'json_schema' or 'text'"), SCHEMA, None),
+    (400, bare("Failed to initialize samplers: failed to parse grammar"), SCHEMA, None),
+    (500, nested("JSON schema conversion failed: Unrecognized schema: {}"), SCHEMA, None),
+    (400, bare("Structured output is not supported by this engine"), SCHEMA, None),
+    (400, nested("Error compiling grammar: unknown rule"), SCHEMA, None),
     (413, "too large", JOB, None),
 ]
 
@@ -159,6 +170,7 @@ def test_without_an_answer_the_way_it_broke_decides(how: Break, kind: FaultKind)
         (OVERFLOW, ContextOverflow),
         (OUTPUT, OutputFault),
         (JOB, RequestRefused),
+        (SCHEMA, SchemaRefused),
     ],
 )
 def test_each_kind_has_its_error(kind: FaultKind, error: type[ModelError]) -> None:

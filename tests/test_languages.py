@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from pipeline.languages import KnownLanguages, Language
+from pipeline.languages import Known, KnownLanguages, Language
 
 HOST, MODEL = "http://localhost:1234/v1", "small"
 
@@ -24,9 +24,9 @@ def test_a_language_is_known_to_the_next_process_until_it_is_corrected(engine: E
     """What one process learned another finds, and what is learned later holds."""
     KnownLanguages(engine).learn(HOST, MODEL, Language.JSON, learned_from="a session")
     again = KnownLanguages(engine)
-    assert again.of(HOST, MODEL) is Language.JSON
+    assert again.read(HOST, MODEL).language is Language.JSON
     again.learn(HOST, MODEL, Language.TOOLS, learned_from="doctor")
-    assert KnownLanguages(engine).of(HOST, MODEL) is Language.TOOLS
+    assert KnownLanguages(engine).read(HOST, MODEL).language is Language.TOOLS
 
 
 @pytest.mark.parametrize(("address", "model"), [(HOST, "other"), ("http://localhost:4321/v1", MODEL), (HOST, "")])
@@ -35,7 +35,7 @@ def test_another_model_or_host_is_unknown(engine: Engine, address: str, model: s
     known = KnownLanguages(engine)
     known.learn(HOST, MODEL, Language.JSON, learned_from="a session")
     known.learn(HOST, "", Language.JSON, learned_from="a session")
-    assert known.of(address, model) is None
+    assert known.read(address, model) == Known()
 
 
 def test_a_damaged_memory_knows_nothing_and_stops_nobody(engine: Engine) -> None:
@@ -44,10 +44,10 @@ def test_a_damaged_memory_knows_nothing_and_stops_nobody(engine: Engine) -> None
     known.learn(HOST, MODEL, Language.JSON, learned_from="a session")
     with engine.begin() as connection:
         connection.execute(text("UPDATE languages SET language = 'klingon'"))
-    assert known.of(HOST, MODEL) is None
+    assert known.read(HOST, MODEL).language is None
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE languages"))
         connection.execute(text("CREATE TABLE languages (strange TEXT)"))
     again = KnownLanguages(engine)
     again.learn(HOST, MODEL, Language.JSON, learned_from="a session")
-    assert again.of(HOST, MODEL) is None
+    assert again.read(HOST, MODEL).language is None

@@ -87,9 +87,10 @@ def dropped(tmp_path: Path, text: str, name: str = "long.txt") -> Path:
         {"tells_context": False},
         pytest.param({"tells_context": False, "overflow": Fault.OVERFLOW_SIZE_EXCEEDED}, marks=pytest.mark.slow),
         pytest.param({"tells_context": False, "overflow": Fault.OVERFLOW_SILENT}, marks=pytest.mark.slow),
+        pytest.param({"tells_context": False, "overflow": Fault.OVERFLOW_GARBAGE}, marks=pytest.mark.slow),
         {"tool_template": False, "strict_roles": True},
     ],
-    ids=["told", "told by the refusal", "not told", "answered with nothing", "no tools"],
+    ids=["told", "told by the refusal", "not told", "answered with nothing", "answered with anything", "no tools"],
 )
 async def test_an_invoice_of_twelve_pages_is_read_at_a_small_context(
     tmp_path: Path, settings: Settings, host: dict[str, Any]

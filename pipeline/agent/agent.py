@@ -15,6 +15,7 @@ import anyio
 from pydantic import BaseModel, Field
 
 from pipeline.agent.action import ActionRegistry
+from pipeline.agent.answer_form import ask_in_form
 from pipeline.agent.context import ActionContext, CompletionSettings
 from pipeline.agent.environment import ActionResult, Environment
 from pipeline.agent.goal import Goal
@@ -145,17 +146,17 @@ class Agent:
         prompt = self._language.construct_prompt(goals=self._goals, memory=session.memory, actions=self._actions)
         model = MeteredModel(SteppedModel(self._model, session.recorder), session.meter)
         session.steps += 1
-        return await model.complete(
-            ModelRequest(
-                messages=prompt.messages,
-                tools=prompt.tools,
-                tool_choice=prompt.metadata.get("tool_choice") if prompt.tools else None,
-                schema=prompt.metadata.get("schema"),
-                schema_name=prompt.metadata.get("schema_name", ""),
-                max_tokens=session.max_tokens,
-                temperature=self._completion.temperature,
-            )
+        request = ModelRequest(
+            messages=prompt.messages,
+            tools=prompt.tools,
+            tool_choice=prompt.metadata.get("tool_choice") if prompt.tools else None,
+            schema=prompt.metadata.get("schema"),
+            schema_name=prompt.metadata.get("schema_name", ""),
+            max_tokens=session.max_tokens,
+            temperature=self._completion.temperature,
         )
+        # A language that asks for actions as JSON says in words, too, what they look like.
+        return await ask_in_form(model, request, session.context.forms)
 
     def _understand(self, reply: ModelReply, session: _Session) -> tuple[PlannedCall, ...]:
         """Remember the reply and return its calls."""
@@ -170,6 +171,7 @@ class Agent:
     async def _act(self, calls: tuple[PlannedCall, ...], session: _Session) -> None:
         """Run all calls in order and remember what came of them; a terminal one that succeeds ends the session."""
         session.reminders = 0
+        session.has_acted = True
         failed = False
         for planned in calls:
             session.check_repetition(planned)
@@ -203,11 +205,14 @@ class Agent:
 
     def _remind(self, reply: ModelReply, session: _Session) -> None:
         if session.reminders >= self._limits.reminders or not self._actions.get_actions():
-            session.ending = _Ending(StopReason.NO_TOOL_CALL, reply.text, None)
-            return
+            # Some servers answer a prompt that they had no room for with anything; whoever has acted had room.
+            if session.has_acted or not session.shorten():
+                session.ending = _Ending(StopReason.NO_TOOL_CALL, reply.text, None)
+                return
+            session.reminders = 0
         session.reminders += 1
         if reply.is_silent and session.reminders > 1:
-            # Some servers answer a prompt that they had no room for with nothing.
+            # Others answer it with nothing.
             session.shorten()
         session.remember(self._language.reminder(reply, actions=self._actions))
 
@@ -235,6 +240,7 @@ class _Session:
     shorter_task: MemoryItem | None
     steps: int = 0
     reminders: int = 0
+    has_acted: bool = False
     repetitions: int = 0
     last_call: tuple[str, str, str] = ("", "", "")
     ending: _Ending | None = None

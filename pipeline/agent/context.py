@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from pipeline.agent.answer_form import AnswerForms
 from pipeline.agent.memory import Memory
-from pipeline.agent.steps import DirectSteps, Steps
+from pipeline.agent.steps import DirectSteps, MeteredModel, Steps
 from pipeline.errors import ConfigError
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
 
@@ -38,14 +39,16 @@ class NoModel:
 class ActionContext:
     """Carry what tools may use: the model, the memory, the steps, and whatever the embedding program adds.
 
-    Calls to `model` are counted and recorded like those of the loop. `properties` holds the rest under names the
-    program and its tools agree on, such as `document`, `store` or `prompts`.
+    Calls to `model` are counted and recorded like those of the loop. `forms` knows in which form the server lets
+    itself be asked for JSON. `properties` holds the rest under names the program and its tools agree on, such as
+    `document`, `store` or `prompts`.
     """
 
     model: Model = field(default_factory=NoModel)
     memory: Memory = field(default_factory=Memory)
     steps: Steps = field(default_factory=DirectSteps)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
+    forms: AnswerForms = field(default_factory=AnswerForms)
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, name: str, default: Any = _REQUIRED) -> Any:
@@ -63,3 +66,12 @@ class ActionContext:
     def with_(self, **changes: Any) -> ActionContext:
         """Return a copy with some fields replaced."""
         return replace(self, **changes)
+
+    def inside(self, scope: str) -> ActionContext:
+        """Return a copy for work that may run beside other work: what it asks the model are steps of that scope.
+
+        What it learns of forms of answers it keeps to itself, or what is asked would depend on who came first.
+        """
+        steps = self.steps.scope(scope)
+        model = self.model.within(steps) if isinstance(self.model, MeteredModel) else self.model
+        return replace(self, steps=steps, model=model, forms=self.forms.copy())

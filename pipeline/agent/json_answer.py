@@ -1,7 +1,8 @@
 """Ask a model for JSON of a given schema, and take nothing else for an answer.
 
 Servers constrain the output by grammar, but not by every keyword and not for every model: the JSON may stand in the
-reasoning or in a fence, and may break the schema. So every answer is found, parsed and checked here.
+reasoning or in a fence, and may break the schema. So every answer is found, parsed and checked here. A server that
+refuses the schema is asked in a weaker form (`answer_form.py`); the check stays the same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, TypeVar, overload
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from pipeline.agent.context import ActionContext, CompletionSettings
+from pipeline.agent.answer_form import ask_in_form
+from pipeline.agent.context import ActionContext
 from pipeline.agent.messages import assistant_message, merge_same_role, user_message
 from pipeline.agent.schema import flat_schema, validation_problems
 from pipeline.errors import AnswerCutOff, ConfigError, ContextOverflow, OutputFault
@@ -31,6 +33,9 @@ _MAX_PROBLEM_CHARACTERS = 400
 _MAX_ECHO_CHARACTERS = 4000
 _LONGEST_PASSAGE_CHARACTERS = 200
 _REPETITIONS = 20
+_IN_WORDS = (
+    "Answer with one JSON value that fits this JSON Schema, with every key that it requires, and with nothing else:\n"
+)
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
 _OPENING_BRACKET = re.compile(r"[{\[]")
 
@@ -83,10 +88,13 @@ async def prompt_llm_for_json(
     `prefix` are messages before the prompt; callers that keep them constant keep the server's prefix cache. Numbers
     with a fraction arrive as `Decimal`. An answer that does not fit goes back with the reason up to `retries` times;
     one that was cut off may once be twice as long. After that it is an `OutputFault`; with `divisible`, which says that
-    the caller can ask for less at once, an answer that is cut off twice is `AnswerCutOff` without another try, and one
-    that is twice empty is `ContextOverflow`: so a server may answer a prompt that it had no room for.
+    the caller can ask for less at once, an answer that is cut off twice, or has more entries than it may, is
+    `AnswerCutOff` without another try, and one that is twice empty, or never any JSON, is `ContextOverflow`: so a
+    server may answer a prompt that it had no room for.
     """
-    model, completion = _model_of(context)
+    if not isinstance(context, ActionContext):
+        context = ActionContext(model=context)
+    completion = context.completion
     check = _check_against(schema, schema_name)
     request = ModelRequest(
         messages=merge_same_role((*prefix, user_message(prompt))),
@@ -97,19 +105,23 @@ async def prompt_llm_for_json(
     )
     first_max_tokens = request.max_tokens
     misfit = _Misfit("nothing was asked", "")
+    seen_json = False
     for attempt in range(1, retries + 2):
-        reply = await model.complete(request)
+        reply = await _ask(context, request)
         if _is_cut_off(reply) and request.max_tokens == first_max_tokens and not repeats_itself(reply.text):
             request = replace(request, max_tokens=first_max_tokens * 2)
-            reply = await model.complete(request)
-        if divisible:
-            _refuse_to_go_on(reply, attempt, request)
+            reply = await _ask(context, request)
         outcome = _judge(reply, check)
+        if divisible:
+            _refuse_to_go_on(reply, outcome, attempt, request)
         if isinstance(outcome, _Fit):
             return outcome.value
         misfit = outcome
+        seen_json = seen_json or not misfit.without_json
         _log.info("answer.rejected", schema=schema_name, attempt=attempt, where=misfit.where)
         request = replace(request, messages=_with_feedback(request, reply, misfit))
+    if divisible and not seen_json:
+        raise _no_room(f"the model answered {retries + 1} times without any JSON")
     raise OutputFault(
         f"the model gave no usable `{schema_name}` in {retries + 1} tries; the last failed at: {misfit.where}",
         hint="try a larger model, or one that LM Studio lists as able to give structured output",
@@ -165,10 +177,16 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _Misfit:
-    """Say what is wrong: `where` without any value of the document, for people; `problem` in full, for the model."""
+    """Say what is wrong: `where` without any value of the document, for people; `problem` in full, for the model.
+
+    `too_many` says that a list has more entries than it may: a grammar would have ended it. `without_json` says that
+    there was nothing to check.
+    """
 
     where: str
     problem: str
+    too_many: bool = False
+    without_json: bool = False
 
 
 _Check = Callable[[Any], _Fit | _Misfit]
@@ -189,10 +207,9 @@ def _refuse_constant(name: str) -> Any:
     raise NotJson(f"{name} is not JSON")
 
 
-def _model_of(context: ActionContext | Model) -> tuple[Model, CompletionSettings]:
-    if isinstance(context, ActionContext):
-        return context.model, context.completion
-    return context, CompletionSettings()
+async def _ask(context: ActionContext, request: ModelRequest) -> ModelReply:
+    words = _IN_WORDS + json.dumps(request.schema, ensure_ascii=False, separators=(",", ":"))
+    return await ask_in_form(context.model, request, context.forms, words=words)
 
 
 def _check_against(schema: type[BaseModel] | JsonObject, name: str) -> _Check:
@@ -220,7 +237,8 @@ def _schema_check(schema: JsonObject, name: str) -> _Check:
         error = jsonschema.exceptions.best_match(validator.iter_errors(candidate))
         if error is None:
             return _Fit(candidate)
-        return _Misfit(where=f"{error.json_path} ({error.validator})", problem=f"{error.json_path}: {error.message}")
+        where, problem = f"{error.json_path} ({error.validator})", f"{error.json_path}: {error.message}"
+        return _Misfit(where, problem, too_many=error.validator == "maxItems")
 
     return check
 
@@ -249,21 +267,30 @@ def _judge(reply: ModelReply, check: _Check) -> _Fit | _Misfit:
         likeliest = likeliest or outcome
     if _is_cut_off(reply):
         return _Misfit("the answer was cut off", "it was cut off because it became too long; be brief")
-    return likeliest or _Misfit("no JSON in the answer", "it holds no JSON")
+    return likeliest or _Misfit("no JSON in the answer", "it holds no JSON", without_json=True)
 
 
-def _refuse_to_go_on(reply: ModelReply, attempt: int, request: ModelRequest) -> None:
+def _refuse_to_go_on(reply: ModelReply, outcome: _Fit | _Misfit, attempt: int, request: ModelRequest) -> None:
     """Raise what shows that less has to be asked for at once."""
+    if isinstance(outcome, _Misfit) and outcome.too_many:
+        raise AnswerCutOff(
+            f"the `{request.schema_name}` has more entries than it may: {outcome.where}",
+            hint="raise `most` under [parts]",
+        )
     if _is_cut_off(reply):
         raise AnswerCutOff(
             f"the `{request.schema_name}` is longer than {request.max_tokens} tokens",
             hint="raise `max_tokens` under [model] of the agent's file, and load a longer context for it",
         )
     if reply.is_silent and attempt > 1:
-        raise ContextOverflow(
-            f"the model answered {attempt} times with nothing: the prompt may not fit its context",
-            hint="load the model with a longer context: `lms load <model> --context-length <tokens>`",
-        )
+        raise _no_room(f"the model answered {attempt} times with nothing")
+
+
+def _no_room(seen: str) -> ContextOverflow:
+    return ContextOverflow(
+        f"{seen}: the prompt may not fit its context",
+        hint="load the model with a longer context: `lms load <model> --context-length <tokens>`",
+    )
 
 
 def _is_cut_off(reply: ModelReply) -> bool:

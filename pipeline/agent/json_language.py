@@ -75,7 +75,8 @@ class AdaptiveLanguage:
     So it does at once where the server refuses the form of a request, as chat templates do that know no tools. With
     `begins_in_json` it is the other way round: JSON, and tool calls if JSON is refused. The decision is read off the
     memory and the recorded refusals alone, so that a recorded session decides the same again. `proved` names the
-    language it changed to once that was answered, for whoever remembers it for the next session.
+    language it changed to once that was answered, for whoever remembers it for the next session; failures at a task
+    that was told shorter since prove nothing, for it may have been too long.
     """
 
     def __init__(
@@ -87,17 +88,19 @@ class AdaptiveLanguage:
         self._begins_in_json = begins_in_json
         self.told_in_json = begins_in_json
         self.proved: Literal["tools", "json", ""] = ""
+        self._failed_at: MemoryItem | None = None
 
     def construct_prompt(self, *, goals: Sequence[Goal], memory: Memory, actions: ActionRegistry) -> Prompt:
         """Return the prompt in the language of the moment."""
         if not (self.told_in_json or self._begins_in_json) and _failures(memory) >= self._patience:
+            self._failed_at = _task(memory)
             self._change(failed_calls=self._patience)
         return self._spoken.construct_prompt(goals=goals, memory=memory, actions=actions)
 
     def parse_response(self, reply: ModelReply, *, memory: Memory, actions: ActionRegistry) -> tuple[PlannedCall, ...]:
         """Return the calls of a reply in the language of the moment."""
         calls = self._spoken.parse_response(reply, memory=memory, actions=actions)
-        if calls and self.told_in_json != self._begins_in_json:
+        if calls and self.told_in_json != self._begins_in_json and self._failed_at in (None, _task(memory)):
             self.proved = "json" if self.told_in_json else "tools"
         return calls
 
@@ -173,6 +176,10 @@ def _named_call(reply: ModelReply) -> ToolCall | None:
 def _number(value: Any) -> float:
     """Write an exact decimal as JSON does."""
     return float(value)
+
+
+def _task(memory: Memory) -> MemoryItem | None:
+    return next((item for item in memory if item.type is MemoryType.USER), None)
 
 
 def _failures(memory: Memory) -> int:

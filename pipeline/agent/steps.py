@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from pipeline.errors import ContextOverflow, RequestRefused
+from pipeline.errors import ContextOverflow, RequestRefused, SchemaRefused
 from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
 
 REFUSED = "refused"
@@ -32,6 +32,19 @@ class Steps(Protocol):
         """Add an event that is worth telling but has no effect, such as `memory.added`."""
         ...
 
+    def holds(self, name: str) -> bool:
+        """Say whether the next step of that name is on record."""
+        ...
+
+    def scope(self, name: str) -> Steps:
+        """Return the runner of a scope that counts its own steps, so that they may run beside those of others."""
+        ...
+
+    @property
+    def in_turn(self) -> bool:
+        """Say whether steps have to be run one after the other, those of different scopes as well."""
+        ...
+
 
 class DirectSteps:
     """Run every step at once and remember nothing."""
@@ -46,6 +59,16 @@ class DirectSteps:
 
     def note(self, event: str, **fields: Any) -> None:  # noqa: ARG002
         return None
+
+    def holds(self, name: str) -> bool:  # noqa: ARG002
+        return False
+
+    def scope(self, name: str) -> Steps:  # noqa: ARG002
+        return self
+
+    @property
+    def in_turn(self) -> bool:
+        return False
 
 
 class SteppedModel:
@@ -68,6 +91,10 @@ class SteppedModel:
         if REFUSED in output:
             raise _refusal_from_json(output[REFUSED])
         return ModelReply.from_json(output)
+
+    def within(self, steps: Steps) -> SteppedModel:
+        """Return the same model with its calls as steps of another scope."""
+        return SteppedModel(self._model, steps)
 
 
 class Meter:
@@ -110,6 +137,11 @@ class MeteredModel:
         self._meter.add(reply.usage)
         return reply
 
+    def within(self, steps: Steps) -> MeteredModel:
+        """Return the same model, counted in the same place, with its calls as steps of another scope."""
+        model = self._model.within(steps) if isinstance(self._model, SteppedModel) else self._model
+        return MeteredModel(model, self._meter, check=self._check)
+
 
 def _refusal_to_json(refusal: ContextOverflow | RequestRefused) -> JsonObject:
     told: JsonObject = {"type": type(refusal).__name__, "message": refusal.message, "hint": refusal.hint}
@@ -122,4 +154,5 @@ def _refusal_from_json(told: JsonObject) -> ContextOverflow | RequestRefused:
     if told["type"] == ContextOverflow.__name__:
         sizes = {"prompt_tokens": told["prompt_tokens"], "context_tokens": told["context_tokens"]}
         return ContextOverflow(told["message"], hint=told["hint"], **sizes)
-    return RequestRefused(told["message"], hint=told["hint"])
+    kind = SchemaRefused if told["type"] == SchemaRefused.__name__ else RequestRefused
+    return kind(told["message"], hint=told["hint"])

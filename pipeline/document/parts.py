@@ -33,6 +33,9 @@ class PartSettings(BaseModel, frozen=True, extra="forbid"):
     overlap_lines: int = Field(
         8, ge=1, le=100, description="lines that two parts share where a page has to be cut between them"
     )
+    at_once: int = Field(
+        4, ge=1, le=64, description="parts of one document that are asked for at once, as far as the host admits them"
+    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, assert_never
 
-from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault, RequestRefused
+from pipeline.errors import (
+    ContextOverflow,
+    HostFault,
+    ModelError,
+    ModelSetupFault,
+    OutputFault,
+    RequestRefused,
+    SchemaRefused,
+)
 
 _LONGEST_QUOTE_CHARACTERS = 300
 
@@ -27,6 +35,7 @@ class FaultKind(StrEnum):
     OVERFLOW = "overflow"
     OUTPUT = "output"
     SETUP = "setup"
+    SCHEMA = "schema"
 
 
 class Break(StrEnum):
@@ -94,6 +103,8 @@ def to_error(fault: Fault, server: str) -> ModelError:
             return OutputFault(message, hint=fault.hint)
         case FaultKind.JOB:
             return RequestRefused(message, hint=fault.hint)
+        case FaultKind.SCHEMA:
+            return SchemaRefused(message, hint=fault.hint)
         case FaultKind.OVERFLOW:
             return ContextOverflow(
                 message, hint=fault.hint, prompt_tokens=fault.prompt_tokens, context_tokens=fault.context_tokens
@@ -192,11 +203,14 @@ _RULES = (
         r"no user query found",
     ),
     _rule(
-        FaultKind.JOB,
-        "the model server cannot enforce this schema: simplify it",
+        FaultKind.SCHEMA,
+        "the model server cannot enforce this schema: update LM Studio's runtimes, or choose another model",
         r"failed to (parse|initialize|init).{0,30}(grammar|samplers)",
-        r"response_format\.type",
+        r"response_format",
         r"unrecognized schema",
+        r"(json|structured)[ _]?(schema|output)s?.{0,60}(fail|not support|unsupported|invalid|error)",
+        r"(fail|unsupported|invalid|error).{0,60}(json|structured)[ _]?(schema|output)",
+        r"(fail|unsupported|invalid|error).{0,40}grammar|grammar.{0,40}(fail|not support|unsupported|invalid|error)",
     ),
     _rule(
         FaultKind.JOB,

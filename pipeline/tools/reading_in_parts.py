@@ -2,6 +2,9 @@
 
 What a part may hold follows from the refusal of the whole, and shrinks when a part is refused as well. Refusals are on
 record like replies, so a session that is run again from its record takes the same parts.
+
+The first part is read alone, for it shows whether the size is right; the others are read beside each other, each with
+steps under its own number. What comes behind a refused part is dropped, however much of it was read.
 """
 
 from __future__ import annotations
@@ -71,19 +74,65 @@ async def read_in_parts(context: ActionContext, refusal: ContextOverflow | Answe
         raise refusal
     lines = lines_of(context.get("document"))
     size = _first_size(context, plan, lines, refusal)
+    desk = _Desk(context, plan, lines)
     readings: list[Reading] = []
     while not readings or readings[-1].part.end < len(lines):
         _refuse_too_many(lines, readings, size, plan.settings, refusal)
-        before = readings[-1].part if readings else None
-        part = next_part(lines, before, characters=size.characters, settings=plan.settings)
-        if part is None or size.characters < _SMALLEST_CHARACTERS:
+        parts = _next_parts(lines, readings, size, plan.settings)
+        if not parts or size.characters < _SMALLEST_CHARACTERS:
             raise refusal
-        try:
-            readings.append(await _read(context, plan, lines, part, max_tokens=size.max_tokens))
-        except (ContextOverflow, AnswerCutOff) as smaller:
-            refusal = smaller
-            size = replace(size, characters=int(size_of(lines, part) * _SMALLER))
+        for part, outcome in zip(parts, await desk.read(parts, max_tokens=size.max_tokens), strict=False):
+            if isinstance(outcome, Reading):
+                await _tell(context, lines, outcome)
+                readings.append(outcome)
+            else:
+                refusal = outcome
+                size = replace(size, characters=int(size_of(lines, part) * _SMALLER))
     return await anyio.to_thread.run_sync(merge, readings, lines)
+
+
+_Outcome = Reading | ContextOverflow | AnswerCutOff
+
+
+class _Desk:
+    """Read parts of one document, several at once, and number them, so that each finds its steps on record again."""
+
+    def __init__(self, context: ActionContext, plan: PartsPlan, lines: Sequence[PageLine]) -> None:
+        self._context, self._plan, self._lines = context, plan, lines
+        self._given = 0
+        # On record from a release that knew no scopes of parts: it goes on as it began.
+        self._without_scopes = context.steps.holds("model")
+        self._at_once = 1 if self._without_scopes or context.steps.in_turn else plan.settings.at_once
+
+    async def read(self, parts: Sequence[Part], *, max_tokens: int) -> list[_Outcome]:
+        """Return what came of the parts in their order, up to the first that was refused."""
+        outcomes: dict[int, _Outcome] = {}
+        waiting = iter(enumerate(parts))
+        first_number = self._given + 1
+        self._given += len(parts)
+
+        async def work() -> None:
+            for index, part in waiting:
+                if any(not isinstance(outcome, Reading) for outcome in outcomes.values()):
+                    return
+                outcomes[index] = await self._outcome(part, first_number + index, max_tokens=max_tokens)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(self._at_once, len(parts))):
+                tasks.start_soon(work)
+        in_order = [outcomes[index] for index in sorted(outcomes)]
+        refused = (index for index, outcome in enumerate(in_order) if not isinstance(outcome, Reading))
+        return in_order[: next(refused, len(in_order)) + 1]
+
+    async def _outcome(self, part: Part, number: int, *, max_tokens: int) -> _Outcome:
+        # The first part finds out for all others in which form the server lets itself be asked.
+        alone = self._without_scopes or number == 1
+        context = self._context if self._without_scopes else self._context.inside(f"reading-{number}")
+        context = context.with_(forms=self._context.forms) if alone else context
+        try:
+            return await _read(context, self._plan, self._lines, part, max_tokens=max_tokens)
+        except (ContextOverflow, AnswerCutOff) as refusal:
+            return refusal
 
 
 @dataclass(frozen=True)
@@ -131,6 +180,22 @@ def _characters(messages: Sequence[JsonObject]) -> int:
     return sum(len(message["content"]) for message in messages)
 
 
+def _next_parts(
+    lines: Sequence[PageLine], readings: Sequence[Reading], size: _Size, settings: PartSettings
+) -> list[Part]:
+    """Return the first part, or behind it all that follow as far as they are allowed."""
+    part = readings[-1].part if readings else None
+    parts: list[Part] = []
+    while len(parts) < (settings.most - len(readings) if readings else 1):
+        part = next_part(lines, part, characters=size.characters, settings=settings)
+        if part is None:
+            break
+        parts.append(part)
+        if part.end == len(lines):
+            break
+    return parts
+
+
 def _refuse_too_many(
     lines: Sequence[PageLine],
     readings: Sequence[Reading],
@@ -152,14 +217,17 @@ async def _read(
     prompt = f"{_asked(context).prompt(prompts['extraction'])}\n\n{prompts.get(PART_PROMPT, '')}".strip()
     divisible = _may_be_long(size_of(lines, part), max_tokens)
     prefix = plan.messages(text_of(lines, part))
-    answer = await _extracted(context, prompt, prefix, max_tokens=max_tokens, divisible=divisible)
+    return Reading(part, await _extracted(context, prompt, prefix, max_tokens=max_tokens, divisible=divisible))
+
+
+async def _tell(context: ActionContext, lines: Sequence[PageLine], reading: Reading) -> None:
+    part = reading.part
 
     async def tell(_: Steps) -> JsonObject:
-        return {"line_items": len(answer["line_items"])}
+        return {"line_items": len(reading.values["line_items"])}
 
     place = {"pages": pages_of(lines, part), "first_line": part.start + 1, "last_line": part.end}
     await context.steps.run("part", place, tell)
-    return Reading(part, answer)
 
 
 async def _extracted(

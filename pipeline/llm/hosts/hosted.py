@@ -4,12 +4,14 @@ A call goes through two doors. The first (`door.py`) is shut while the host is n
 calls as the host has slots and context for (`pipeline/llm/admission.py`).
 
 A fault is the host's if the host fails the check that follows it. If the host passes, the request itself is suspect:
-it is sent again a few times and then given up as the job's fault. Several hosts together are a pool (`pool.py`).
+it is sent again a few times and then given up as the job's fault. An answer to a prompt that the server has cut to fit
+is an overflow, and no answer. Several hosts together are a pool (`pool.py`).
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import anyio
 import structlog
@@ -17,6 +19,7 @@ import structlog
 from pipeline.errors import ContextOverflow, HostFault, ModelError, ModelSetupFault, OutputFault
 from pipeline.llm.address import api_base
 from pipeline.llm.admission import Place, TokenEstimate
+from pipeline.llm.cut_prompts import PromptCounts
 from pipeline.llm.discovery import HostFacts, ModelFacts, probe
 from pipeline.llm.hosts.choosing import same_name
 from pipeline.llm.hosts.door import Connect, Connection, Discover, Door, pause
@@ -31,6 +34,8 @@ log = structlog.get_logger()
 _LONGEST_RETRY_AFTER_SECONDS = 120.0
 # The library's timeout is a safety net behind ours, which knows that the server may still be working.
 _TIMEOUT_MARGIN_SECONDS = 15.0
+# A model may have been loaded anew with a longer context meanwhile.
+_ROOM_KEPT_SECONDS = 3600.0
 
 
 def host_from(settings: HostSettings, *, on_change: Observer | None = None) -> HostedModel:
@@ -80,6 +85,8 @@ class HostedModel:
     ) -> None:
         self._settings = settings
         self._estimate = TokenEstimate()
+        self._counts = PromptCounts()
+        self._room: _Room | None = None
         self._substitute = ""
         self.door = Door(settings, connect=connect, discover=discover, on_change=on_change)
 
@@ -115,7 +122,7 @@ class HostedModel:
                 async with self.door.gate.place(self._demand(request, alone=alone)) as place:
                     losses = self.door.losses
                     if self.door.is_open:
-                        return await self._send(request, place)
+                        return await self._send(request, place, alone=alone)
             except ContextOverflow as overflow:
                 self._learn_from(overflow, request)
                 # If this call fits, it was the sum of all that overflowed: again, with the host to itself.
@@ -136,17 +143,25 @@ class HostedModel:
         await self.door.aclose()
 
     def _refuse_oversized(self, request: ModelRequest) -> None:
-        context, at_least = self.door.state.context_tokens, self._estimate.at_least(request)
+        context, at_least = self._context_tokens, self._estimate.at_least(request)
         # A reply may be shorter than it is allowed to be: only a quarter of the context is kept for it.
         if context is None or at_least + min(request.max_tokens, context // 4) <= context:
             return
         message = f"the request has at least {at_least} tokens, and the model is loaded with a context of {context}"
         raise self._explained(ContextOverflow(message), request)
 
+    @property
+    def _context_tokens(self) -> int | None:
+        """Return what the host says, or what it has shown to cut prompts to where that is less."""
+        told, room = self.door.state.context_tokens, self._room
+        if room is None or anyio.current_time() > room.until:
+            return told
+        return room.tokens if told is None else min(told, room.tokens)
+
     def _demand(self, request: ModelRequest, *, alone: bool) -> float:
         return math.inf if alone else self._estimate.expected(request) + request.max_tokens
 
-    async def _send(self, request: ModelRequest, place: Place) -> ModelReply:
+    async def _send(self, request: ModelRequest, place: Place, *, alone: bool) -> ModelReply:
         assert self.door.connection is not None  # the door opens only after a connection was made
         try:
             with anyio.fail_after(self._settings.timeout_seconds):
@@ -160,10 +175,24 @@ class HostedModel:
         except anyio.get_cancelled_exc_class():
             place.cool_off_seconds = self._settings.cool_off_seconds
             raise
+        if self._counts.is_cut(request, reply.usage):
+            raise self._cut(reply.usage, alone=alone)
         self._note(request, reply)
         if _is_silent_overflow(reply, self.door.state.context_tokens):
             raise ContextOverflow("the model server answered with nothing", prompt_tokens=reply.usage.prompt_tokens)
         return reply
+
+    def _cut(self, usage: Usage, *, alone: bool) -> ContextOverflow:
+        """Return the overflow that a server has hidden by leaving out a part of the prompt."""
+        self.door.count(usage)
+        log.warning("prompt.cut", address=self.door.state.address, counted_tokens=usage.prompt_tokens, alone=alone)
+        if alone:  # beside other calls the rest of the context may have been theirs
+            kept = max(usage.prompt_tokens, self._counts.most_tokens)
+            self._room = _Room(kept, until=anyio.current_time() + _ROOM_KEPT_SECONDS)
+        return ContextOverflow(
+            f"the model server at {self.door.state.address} answered a prompt of which it had left out a part:"
+            f" it counted {usage.prompt_tokens} tokens"
+        )
 
     def _note(self, request: ModelRequest, reply: ModelReply) -> None:
         self._estimate.learn(request, reply.usage)
@@ -204,13 +233,20 @@ class HostedModel:
             overflow.message,
             hint=hint,
             prompt_tokens=prompt,
-            context_tokens=overflow.context_tokens or self.door.state.context_tokens,
+            context_tokens=overflow.context_tokens or self._context_tokens,
         )
 
     def _learn_from(self, overflow: ContextOverflow, request: ModelRequest) -> None:
         """Calibrate the estimate by a prompt that the server counted before it refused it."""
         if overflow.prompt_tokens is not None:
             self._estimate.learn(request, Usage(prompt_tokens=overflow.prompt_tokens))
+
+
+class _Room(NamedTuple):
+    """Hold how many tokens of a prompt the host has shown to keep, and how long that is believed."""
+
+    tokens: int
+    until: float
 
 
 def _is_silent_overflow(reply: ModelReply, context_tokens: int | None) -> bool:

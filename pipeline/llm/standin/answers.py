@@ -18,6 +18,7 @@ from pipeline.llm.standin.invoice_rules import read_invoice
 from pipeline.llm.standin.own_fields import read_own_fields
 from pipeline.llm.standin.schema_answers import fill_arguments, fill_schema
 from pipeline.llm.standin.wire import Answer, Call, ChatRequest, message_text
+from pipeline.llm.standin.words import as_constrained
 
 _EXTRACT = "extract"
 _STORE = "store"
@@ -29,6 +30,7 @@ _MOST_STORES = 2
 
 def answer(request: ChatRequest) -> Answer:
     """Return the honest answer to a request."""
+    request = as_constrained(request)
     if (with_tools := as_tool_request(request)) is not None:
         return as_action(answer(with_tools))
     if request.schema is not None:
@@ -48,6 +50,7 @@ def answer(request: ChatRequest) -> Answer:
 
 def kind_of(request: ChatRequest, answered: Answer) -> CallKind:
     """Name what a call is for, by its request and the honest answer to it."""
+    request = as_constrained(request)
     if (with_tools := as_tool_request(request)) is not None:
         return kind_of(with_tools, answer(with_tools))
     if request.schema is not None:

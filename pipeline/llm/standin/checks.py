@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.llm.protocol import JsonObject
 from pipeline.llm.standin.wire import ChatRequest, ErrorReply, content_parts, text_error
@@ -22,6 +23,7 @@ class Limits:
     vision: bool = False
     strict_roles: bool = False
     tool_template: bool = True
+    grammars: Literal["all", "plain", "none"] = "all"
 
 
 def read_request(body: object, limits: Limits) -> ChatRequest | ErrorReply:
@@ -138,7 +140,7 @@ def _is_tool(tool: object) -> bool:
     return bool(function.get("name")) and isinstance(parameters, dict) and parameters.get("type") == "object"
 
 
-def _check_format(body: JsonObject, _: Limits) -> ErrorReply | None:
+def _check_format(body: JsonObject, limits: Limits) -> ErrorReply | None:
     response_format = body.get("response_format")
     if response_format is None:
         return None
@@ -149,7 +151,7 @@ def _check_format(body: JsonObject, _: Limits) -> ErrorReply | None:
     described = response_format.get("json_schema")
     if not isinstance(described, dict) or not isinstance(described.get("schema"), dict):
         return text_error("'response_format.json_schema.schema' must be an object")
-    if not _is_grammar(described["schema"], described["schema"]):
+    if not _is_grammar(described["schema"], described["schema"]) or not _can_be_held(described["schema"], limits):
         return text_error("Failed to initialize samplers: failed to parse grammar")
     return None
 
@@ -169,6 +171,11 @@ def _is_grammar(schema: object, root: JsonObject) -> bool:
     if isinstance(schema.get("items"), dict):
         groups.append(schema["items"])
     return all(_is_grammar(each, root) for each in groups)
+
+
+def _can_be_held(schema: JsonObject, limits: Limits) -> bool:
+    bounded = any(f'"{keyword}":' in json.dumps(schema) for keyword in ("maxLength", "maxItems"))
+    return limits.grammars == "all" or (limits.grammars == "plain" and not bounded)
 
 
 def _positive(value: object) -> int | None:

@@ -47,6 +47,8 @@ _HOST = "127.0.0.1"
 _MOST_BODY_BYTES = 64 * 1024 * 1024
 # Reading a document by rules takes about a millisecond for this many characters; longer ones go to a thread.
 _READ_IN_LOOP_CHARACTERS = 4_000
+# What is left of a prompt that is cut; the rest is for the answer.
+_KEPT_OF_CONTEXT = 0.75
 # Requests still at work when the host is switched off are dropped at once; to aiohttp, 0 means to wait for ever.
 _DROP_AFTER_SECONDS = 0.01
 _log = structlog.get_logger()
@@ -262,7 +264,10 @@ class StandInServer:
             return wire.text_error("Failed to parse request body as JSON")
         settings = self.settings
         limits = Limits(
-            vision=settings.vision, strict_roles=settings.strict_roles, tool_template=settings.tool_template
+            vision=settings.vision,
+            strict_roles=settings.strict_roles,
+            tool_template=settings.tool_template,
+            grammars=settings.grammars,
         )
         checked = read_request(body, limits)
         if isinstance(checked, wire.ErrorReply):
@@ -276,6 +281,8 @@ class StandInServer:
 
     async def _opened(self, request: wire.ChatRequest, number: int, started: float) -> _Exchange:
         """Work out the honest answer, what the call is for and which fault it gets."""
+        if self.settings.cuts_prompts and request.prompt_tokens() >= self.settings.context_tokens:
+            request = wire.without_middle(request, int(self.settings.context_tokens * _KEPT_OF_CONTEXT))
         rendered = request.rendered()
         if len(rendered) > _READ_IN_LOOP_CHARACTERS:
             honest = await anyio.to_thread.run_sync(self._answering, request)
@@ -287,11 +294,13 @@ class StandInServer:
         if not self.settings.tool_use:
             honest = reshape(Fault.TEXT_INSTEAD_OF_CALL, honest) if honest.calls else honest
         fault = self.faults.next(kind, rendered) or self._odd_overflow(request)
+        if fault is Fault.GRAMMAR and not (request.tools or request.schema is not None):
+            fault = None  # nothing to make a grammar of
         self.stats.by_kind[kind.value] += 1
         if fault is not None:
             self.stats.faults[fault.value] += 1
         named = request.model if request.model in self.settings.models else self.settings.models[0]
-        honest = replace(honest, model=named)
+        honest = replace(honest, model=named, usage=honest.usage if self.settings.counts_cached else "uncached")
         return _Exchange(number, request, kind, honest, fault, request.prompt_tokens(), started)
 
     def _odd_overflow(self, request: wire.ChatRequest) -> Fault | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from pipeline.llm.standin.faults import Fault, FaultRule
@@ -26,6 +28,13 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
     overflow: Fault = Field(
         default=Fault.OVERFLOW_TOKENS_TO_KEEP,
         description="how a prompt is refused that is too long; streamed calls are refused in their own way",
+    )
+    cuts_prompts: bool = Field(
+        default=False,
+        description="whether a prompt that is too long loses its middle instead of being refused, and is answered so",
+    )
+    counts_cached: bool = Field(
+        default=True, description="whether the usage's prompt tokens hold those that the cache held"
     )
     slots: int = Field(default=4, ge=1, description="requests worked at a time; others wait inside")
     shared_context: bool = Field(
@@ -56,6 +65,10 @@ class StandInSettings(BaseModel, frozen=True, extra="forbid"):
     several_calls: bool = Field(
         default=True,
         description="whether a reply may hold several tool calls; false: one at a time, as with some models",
+    )
+    grammars: Literal["all", "plain", "none"] = Field(
+        default="all",
+        description="schemas the engine can hold an answer to: all; plain: those without bounds of length; or none",
     )
     strict_roles: bool = Field(
         default=False, description="refuse two user messages in a row, as some chat templates do"

@@ -103,6 +103,18 @@ class Answer:
         return self.finish or ("tool_calls" if self.calls else "stop")
 
 
+def without_middle(request: ChatRequest, tokens: int) -> ChatRequest:
+    """Return the request as a server reads it that has cut the middle out of its prompt to fit so many tokens."""
+    longest = max(range(len(request.messages)), key=lambda number: len(message_text(request.messages[number])))
+    message = request.messages[longest]
+    text, too_many = message_text(message), request.prompt_tokens() - tokens
+    kept = max(len(text) - max(too_many, 0) * CHARACTERS_PER_TOKEN, 0)
+    cut_text = text[: kept // 2] + text[len(text) - (kept - kept // 2) :]
+    messages = [*request.messages]
+    messages[longest] = {**message, "content": cut_text}
+    return replace(request, messages=tuple(messages))
+
+
 def token_count(text: str) -> int:
     """Return the estimated number of tokens of a text."""
     return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
@@ -253,11 +265,12 @@ def _usage(answer: Answer, usage: TokenUse) -> JsonObject | None:
             return None
         case "zero":
             return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-        case _:
+        case how:
+            prompt = usage.prompt - usage.cached if how == "uncached" else usage.prompt
             return {
-                "prompt_tokens": usage.prompt,
+                "prompt_tokens": prompt,
                 "completion_tokens": usage.completion,
-                "total_tokens": usage.prompt + usage.completion,
+                "total_tokens": prompt + usage.completion,
                 "prompt_tokens_details": {"cached_tokens": usage.cached},
             }
 
