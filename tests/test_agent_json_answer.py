@@ -106,7 +106,7 @@ async def test_a_misfit_goes_back_with_the_reason() -> None:
     first, second = (request.messages for request in model.requests)
     assert second[: len(first)] == first
     assert second[-2] == {"role": "assistant", "content": '{"total": "x"}'}
-    assert "$.total: 'x' is not of type 'number'" in second[-1]["content"]
+    assert '$.total: "x" is not of type "number"' in second[-1]["content"]
 
 
 async def test_retries_are_bounded_and_the_fault_tells_no_values() -> None:

@@ -15,6 +15,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, TypeVar, overload
 
+import jsonschema_rs
 import structlog
 from pydantic import BaseModel, ValidationError
 
@@ -228,33 +229,48 @@ def _class_check(schema: type[BaseModel]) -> _Check:
 
 
 def _schema_check(schema: JsonObject, name: str) -> _Check:
-    # Loaded late: most agents give pydantic classes and need none of it.
-    import jsonschema  # type: ignore[import-untyped]  # noqa: PLC0415
-
     validator = _validator(json.dumps(schema), name)
 
     def check(candidate: Any) -> _Fit | _Misfit:
-        error = jsonschema.exceptions.best_match(validator.iter_errors(candidate))
+        # Of several, the shallowest says most.
+        error = min(validator.iter_errors(candidate), key=_depth, default=None)
         if error is None:
             return _Fit(candidate)
-        where, problem = f"{error.json_path} ({error.validator})", f"{error.json_path}: {error.message}"
-        return _Misfit(where, problem, too_many=error.validator == "maxItems")
+        error = _in_branch(error)
+        place, keyword = _json_path(error.instance_path), error.schema_path[-1]
+        return _Misfit(f"{place} ({keyword})", f"{place}: {error.message}", too_many=keyword == "maxItems")
 
     return check
 
 
-@lru_cache(maxsize=32)
-def _validator(schema: str, name: str) -> Any:
-    """Return the validator of a schema; to check the schema itself takes ten times as long as to check an answer."""
-    import jsonschema  # noqa: PLC0415 - as above
+def _depth(error: jsonschema_rs.ValidationError) -> int:
+    return len(error.instance_path)
 
-    validator_class = jsonschema.validators.validator_for(json.loads(schema), default=jsonschema.Draft202012Validator)
+
+def _in_branch(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationError:
+    """Return what is wrong in the branch that fits farthest: that none of several fits says nothing by itself."""
+    branches = getattr(error.kind, "context", None)
+    inner = [one for branch in branches or () for one in branch]
+    return max(inner, key=_depth) if inner else error
+
+
+def _json_path(path: Sequence[str | int]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+
+
+@lru_cache(maxsize=32)
+def _validator(schema: str, name: str) -> jsonschema_rs.Validator:
+    """Return the validator of a schema, which costs more to make than to use."""
     try:
-        validator_class.check_schema(json.loads(schema))
-    except jsonschema.SchemaError as error:
-        raise ConfigError(f"the schema `{name}` is not a JSON Schema: {error.message}") from error
-    # With the schema's own numbers exact as well: by floats, 1.13 is no multiple of 0.01.
-    return validator_class(read_json(schema, exact=True))
+        # With the schema's own numbers exact as well: by floats, 1.13 is no multiple of 0.01.
+        return jsonschema_rs.validator_for(read_json(schema, exact=True), retriever=_refuse_to_fetch)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        problem = str(error).partition("\n")[0]
+        raise ConfigError(f"the schema `{name}` is not a JSON Schema: {problem}") from error
+
+
+def _refuse_to_fetch(address: str) -> Any:
+    raise ValueError(f"it refers to {address}, and nothing is fetched")
 
 
 def _judge(reply: ModelReply, check: _Check) -> _Fit | _Misfit:
