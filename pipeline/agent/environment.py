@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +40,7 @@ class ActionResult:
 
     def to_json(self) -> JsonObject:
         """Return the result as plain JSON for the trace."""
-        return asdict(self)
+        return {**vars(self), "usage": {**vars(self.usage)}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ActionResult:

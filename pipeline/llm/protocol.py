@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 JsonObject = dict[str, Any]
@@ -92,7 +92,8 @@ class ModelReply:
 
     def to_json(self) -> JsonObject:
         """Return the reply as plain JSON for the trace."""
-        return asdict(self)
+        calls = [{**vars(call)} for call in self.tool_calls]
+        return {**vars(self), "tool_calls": calls, "usage": {**vars(self.usage)}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModelReply:
