@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -384,7 +385,7 @@ class InvoiceStore:
 
     def _read(self, query: Any) -> list[Row[Any]]:
         with self._engine.connect().execution_options(reads_only=True) as connection:
-            return list(connection.execute(query))
+            return list(connection.execute(query).all())
 
     def is_empty(self) -> bool:
         """Say whether nothing is stored yet."""
@@ -450,9 +451,10 @@ def _history(
     if not vat and not name:
         return VendorHistory()
     query = _HISTORIES[bool(vat), bool(name)]
-    rows = list(connection.execute(query, {"vendor_vat": vat, "vendor_folded_name": name}))
-    for record_id in [row.id for row in rows if row.version > 1]:
-        rows += connection.execute(_EARLIER, {"record_id": record_id})
+    current = connection.execute(query, {"vendor_vat": vat, "vendor_folded_name": name}).all()
+    ids = (row.id for row in current if row.version > 1)
+    earlier = (connection.execute(_EARLIER, {"record_id": record_id}).all() for record_id in ids)
+    rows = [*current, *chain.from_iterable(earlier)]
     rows.sort(key=lambda row: row.stored_at, reverse=True)
     if before is not None:
         limit = _time_text(before)
