@@ -317,8 +317,7 @@ def _begin_writing_in_turn(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("reads_only", False):
-            connection.exec_driver_sql("BEGIN")
-            return
+            return  # each statement sees the file as it is at one moment, and nobody asks for more
         kept = connection.connection.record_info
         if kept is not None and not kept.get(_HAS_TURN):
             # Whoever does not get its turn still has SQLite's own lock to wait for, and its error.
