@@ -1,4 +1,7 @@
-"""An index of jobs in the outbox's database: quick look-ups, never the truth; it can be rebuilt from the folders."""
+"""An index of jobs in the outbox's database: quick look-ups, never the truth; it can be rebuilt from the folders.
+
+A job comes into it at the latest when it ends: one in working/ is known by its folder.
+"""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def content_digest(path: Path, agent: str) -> tuple[str, str]:
     """Return the SHA-256 of the content, and the 12 hex digits over agent and content that name its job."""
     content = hashlib.sha256()
     named = hashlib.sha256(agent.encode() + b"\0")
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         while chunk := file.read(_HASH_CHUNK_BYTES):
             content.update(chunk)
             named.update(chunk)

@@ -8,7 +8,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -364,7 +364,7 @@ class Outbox:
         return self._take(path, folder, claim, before_signature=before_signature, keep=keep)
 
     def _open(self, folder: JobFolder, claim: Claim) -> None:
-        trace, claimed = self.trace(folder), event("job.claimed", **asdict(claim))
+        trace, claimed = self.trace(folder), event("job.claimed", **vars(claim))
         if folder.path.is_dir():
             trace.mend()
             trace.append([claimed])

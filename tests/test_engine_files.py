@@ -24,7 +24,7 @@ from pipeline.job import Claim, State
 from pipeline.journal import Journal, into, open_journal
 from pipeline.llm.protocol import JsonObject
 from pipeline.outbox import Claimed, JobFolder, Outbox
-from pipeline.result import Outcome
+from pipeline.result import Outcome, compose
 from pipeline.retry import RetrySettings
 from pipeline.trace import event
 
@@ -537,6 +537,35 @@ async def test_odd_characters_in_an_answer_do_not_stop_the_result(outbox: Outbox
     done = only(outbox, State.DONE)
     done.result_path.read_text(encoding="utf-8")
     assert result(done)["answer"] == "\ud83d!"
+
+
+@pytest.mark.parametrize("include_text", [True, False])
+async def test_a_result_says_what_its_trace_says(outbox: Outbox, include_text: bool) -> None:
+    """It is composed from what is in memory, and comes out as from the trace on the disk, also after a failure."""
+    body = Body(OutputFault("no"), HostFault("away"), DONE, during=Asking())
+    await work(engine_over(outbox, body, include_text=include_text), claim(outbox))
+    done = only(outbox, State.DONE)
+    assert done.result_path.read_bytes() == compose(done.record(), DONE, prompts="prompts of invoice")
+    assert result(done)["usage"]["model_calls"] == (2 if include_text else 3)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_the_last_action_is_in_the_trace_however_the_attempt_ends(outbox: Outbox, fails: bool) -> None:
+    """It waits for the attempt's last event, and neither goes without the other."""
+
+    async def act(steps: Journal) -> None:
+        await steps.run("action", {"tool": "terminate"}, _done)
+
+    body = Body(OutputFault("no") if fails else DONE, during=act)
+    await work(engine_over(outbox, body, retry=RetrySettings(attempts=1)), claim(outbox))
+    expected = ["attempt.failed", "job.finished"] if fails else ["job.finished"]
+    ended = only(outbox, State.FAILED if fails else State.DONE)
+    assert names(ended)[2:] == ["attempt.started", "action.executed", *expected]
+    assert result(ended)["usage"]["steps"] == 1
+
+
+async def _done(_: Steps) -> JsonObject:
+    return {"done": True}
 
 
 async def test_nothing_is_submitted_to_an_engine_that_does_not_serve(outbox: Outbox) -> None:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -34,6 +35,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    func,
     insert,
     or_,
     select,
@@ -90,6 +92,17 @@ class StoredInvoice:
     job: str
     status: str
     stored_at: datetime.datetime
+
+
+class _Past(NamedTuple):
+    """Hold what decides whether a record, or an earlier version of one, belongs to a history."""
+
+    id: int
+    version: int
+    job: str
+    status: str
+    content_hash: str
+    stored_at: str
 
 
 class _Exact(TypeDecorator[Decimal]):
@@ -202,18 +215,31 @@ _jobs = Table(
 )
 
 
-def _latest(column: Column[str]) -> Select[tuple[int]]:
+def _latest(column: Column[str]) -> Select[int]:
     """Return the query for the latest records of a vendor, who is named by that column."""
     named = select(_invoices.c.id).where(column == bindparam(column.name))
     return select(named.order_by(_invoices.c.id.desc()).limit(_HISTORY).subquery().c.id)
 
 
-def _history_of(*ids: Select[tuple[int]]) -> Select[Any]:
-    """Return the query for what decides what a history holds, latest first; what it holds is fetched where needed."""
-    columns = [_invoices.c[name] for name in ("id", "version", "job", "status", "content_hash")]
-    stored_at = type_coerce(_invoices.c.stored_at, Text).label("stored_at")
+def _rows(table: Table, *, of: str) -> Select[Any]:
+    columns = [table.c[name] for name in ("job", "status", "content_hash")]
+    stored_at = type_coerce(table.c.stored_at, Text).label("stored_at")
+    return select(table.c[of].label("id"), table.c.version, *columns, stored_at)
+
+
+def _history_of(*ids: Select[int]) -> Select[Any]:
+    """Return the query for what decides what a history holds; what it holds is fetched where needed."""
     either = ids[0] if len(ids) == 1 else union(*ids)
-    return select(*columns, stored_at).where(_invoices.c.id.in_(either)).order_by(_invoices.c.id.desc()).limit(_HISTORY)
+    latest = _rows(_invoices, of="id").where(_invoices.c.id.in_(either))
+    return latest.order_by(_invoices.c.id.desc()).limit(_HISTORY)
+
+
+def _in_one_row(query: Select[Any]) -> Select[str]:
+    """Return the query for the same rows as one JSON text.
+
+    Between two rows the driver lets all other threads go first, while this one holds the right to write.
+    """
+    return select(func.json_group_array(func.json_array(*query.subquery().c), type_=Text))
 
 
 # Made once: to make a statement, and to find out that it is the same as the last, takes longer than to carry it out.
@@ -223,12 +249,9 @@ _HISTORIES = {
     (True, False): _history_of(_BY_VAT),
     (False, True): _history_of(_BY_NAME),
 }
+_SQLITE_HISTORIES = {known: _in_one_row(query) for known, query in _HISTORIES.items()}
 _EARLIER = (
-    select(
-        _versions.c.invoice_id.label("id"),
-        *(_versions.c[name] for name in ("job", "status", "content_hash")),
-        type_coerce(_versions.c.stored_at, Text).label("stored_at"),
-    )
+    _rows(_versions, of="invoice_id")
     .where(_versions.c.invoice_id == bindparam("record_id"))
     .order_by(_versions.c.version)
 )
@@ -294,8 +317,7 @@ def _begin_writing_in_turn(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("reads_only", False):
-            connection.exec_driver_sql("BEGIN")
-            return
+            return  # each statement sees the file as it is at one moment, and nobody asks for more
         kept = connection.connection.record_info
         if kept is not None and not kept.get(_HAS_TURN):
             # Whoever does not get its turn still has SQLite's own lock to wait for, and its error.
@@ -384,7 +406,7 @@ class InvoiceStore:
 
     def _read(self, query: Any) -> list[Row[Any]]:
         with self._engine.connect().execution_options(reads_only=True) as connection:
-            return list(connection.execute(query))
+            return list(connection.execute(query).all())
 
     def is_empty(self) -> bool:
         """Say whether nothing is stored yet."""
@@ -449,10 +471,10 @@ def _history(
     vat, name = squeeze(invoice.vendor.vat_id or ""), squeeze(invoice.vendor.name or "")
     if not vat and not name:
         return VendorHistory()
-    query = _HISTORIES[bool(vat), bool(name)]
-    rows = list(connection.execute(query, {"vendor_vat": vat, "vendor_folded_name": name}))
-    for record_id in [row.id for row in rows if row.version > 1]:
-        rows += connection.execute(_EARLIER, {"record_id": record_id})
+    current = _current(connection, {"vendor_vat": vat, "vendor_folded_name": name})
+    ids = (row.id for row in current if row.version > 1)
+    earlier = (connection.execute(_EARLIER, {"record_id": record_id}).all() for record_id in ids)
+    rows = [*current, *(_Past(*row) for row in chain.from_iterable(earlier))]
     rows.sort(key=lambda row: row.stored_at, reverse=True)
     if before is not None:
         limit = _time_text(before)
@@ -464,7 +486,17 @@ def _history(
     )
 
 
-def _content(connection: Connection, row: Row[Any]) -> Invoice | None:
+def _current(connection: Connection, vendor: dict[str, str]) -> list[_Past]:
+    """Return the latest records of the vendor, latest first."""
+    known = bool(vendor["vendor_vat"]), bool(vendor["vendor_folded_name"])
+    if _is_sqlite(connection):
+        rows = json.loads(connection.execute(_SQLITE_HISTORIES[known], vendor).scalar_one())
+    else:
+        rows = connection.execute(_HISTORIES[known], vendor).all()
+    return sorted((_Past(*row) for row in rows), reverse=True)
+
+
+def _content(connection: Connection, row: _Past) -> Invoice | None:
     """Return the invoice that the row stands for, None where it has been taken back since the row was read."""
     known = _known.get(row.content_hash)
     if known is None:
