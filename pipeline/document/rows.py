@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -28,6 +29,7 @@ def group_rows(words: Sequence[Word]) -> list[list[Word]]:
 # Words further apart than this many signs belong to different columns.
 _COLUMN_SIGNS = 1.5
 _DEFAULT_SIGN_POINTS = 5.0
+_ROUNDING_POINTS = 0.001
 
 
 def _is_on_its_side(word: Word) -> bool:
@@ -47,8 +49,7 @@ def _grouped(words: Sequence[Word]) -> list[list[Word]]:
     smallest = 0.0
     for word in sorted(words, key=_middle):
         middle, height = _middle(word), _height(word)
-        reach = min(smallest, height) / 2
-        if rows and abs(middle - statistics.fmean(middles)) <= reach and not _is_taken(rows[-1], word):
+        if rows and _is_near(middles, middle, min(smallest, height) / 2) and not _is_taken(rows[-1], word):
             rows[-1].append(word)
             middles.append(middle)
             smallest = min(smallest, height)
@@ -56,6 +57,12 @@ def _grouped(words: Sequence[Word]) -> list[list[Word]]:
             rows.append([word])
             middles, smallest = [middle], height
     return rows
+
+
+def _is_near(middles: Sequence[float], middle: float, reach: float) -> bool:
+    """Say whether a word is within reach of a row's middle; those before it are all higher up, or level."""
+    is_below = middle - middles[-1] > reach + _ROUNDING_POINTS
+    return not is_below and abs(middle - math.fsum(middles) / len(middles)) <= reach
 
 
 def _is_taken(row: Sequence[Word], word: Word) -> bool:

@@ -17,7 +17,7 @@ from pipeline.invoice.labels import Label, amount_label, date_label
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
 from pipeline.invoice.places import Places
-from pipeline.invoice.words import letters_of, words_of
+from pipeline.invoice.words import fold, letters_of, words_in
 
 # How far above a value its column heading may stand, in lines.
 _HEADING_LINES = 3
@@ -82,6 +82,7 @@ class DocumentIndex:
         self._amounts_by_size = self._group_amounts()
         self._amount_labels: dict[tuple[int, int, int], Label | None] = {}
         self._cells: dict[int, tuple[Cell, ...]] = {}
+        self.folded = tuple(fold(line.text) for line in self.lines)
         self.words: list[str] = []
         self.word_lines: list[int] = []
         self.squeezed = ""
@@ -298,9 +299,9 @@ class DocumentIndex:
         """Fill the list of words, and one text of all their letters in which lines end with a line feed."""
         joined: list[str] = []
         length = 0
-        for number, line in enumerate(self.lines):
+        for number, folded in enumerate(self.folded):
             self._line_starts.append(length)
-            words = words_of(line.text)
+            words = words_in(folded)
             self.words += words
             self.word_lines += [number] * len(words)
             joined += (*words, "\n")

@@ -292,6 +292,8 @@ def _framed(text: str, start: int, end: int) -> bool:
 @functools.lru_cache(maxsize=8192)
 def _magnitudes(core: str) -> tuple[Decimal, ...]:
     """Return what the digits and separators can mean: grouping first, then fraction."""
+    if core.isdigit():
+        return (Decimal(core),) if len(core) <= _MAX_DIGITS else ()
     if len(core) > _MAX_DIGITS and sum(map(str.isdigit, core)) > _MAX_DIGITS:
         return ()
     text = core
@@ -332,7 +334,7 @@ def _single_separator(core: str) -> str | None:
 
 def _certain_mark(core: str) -> str:
     """Return the decimal mark where the number can be read in one way and has one, or groups by one."""
-    if len(_magnitudes(core)) != 1:
+    if core.isdigit() or len(_magnitudes(core)) != 1:
         return ""
     _, mark, tail = _split_at_last_mark(core)
     if not mark:
