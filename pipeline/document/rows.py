@@ -70,8 +70,9 @@ def _is_taken(row: Sequence[Word], word: Word) -> bool:
 
 
 def _overlap(one: Word, other: Word) -> bool:
-    shared = min(one.box.right, other.box.right) - max(one.box.left, other.box.left)
-    narrower = min(one.box.right - one.box.left, other.box.right - other.box.left)
+    (left, _, right, _), (other_left, _, other_right, _) = one.box, other.box
+    shared = min(right, other_right) - max(left, other_left)
+    narrower = min(right - left, other_right - other_left)
     return shared > narrower / 2 and abs(_middle(one) - _middle(other)) > _height(one) / 4
 
 

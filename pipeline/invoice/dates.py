@@ -157,8 +157,12 @@ def _matches(text: str) -> Iterator[PrintedDate]:
 
 
 def _has_month(text: str) -> bool:
-    months = _months()
-    return any(fold(name) in months for name in _NAME.findall(text))
+    return any(map(_is_month, _NAME.findall(text)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_month(name: str) -> bool:
+    return fold(name) in _months()
 
 
 def _numeric(parts: dict[str, str]) -> tuple[datetime.date | None, datetime.date | None]:

@@ -280,7 +280,7 @@ def _printed(index: DocumentIndex, claim: str, *, blanks: bool, behind_country: 
         at = letters.find(wanted) if wanted else -1
         while at >= 0:
             text = index.lines[line].text
-            places = [place for place, sign in enumerate(text) if sign.isalnum()][at : at + len(wanted)]
+            places = index.letter_places(line)[at : at + len(wanted)]
             start = _start(text, places[0], behind_country=behind_country)
             is_whole = _IS_AT_END.match(text, places[-1] + 1) and _go_together(text, places, joints, blanks=blanks)
             if start is not None and is_whole:

@@ -82,6 +82,7 @@ class DocumentIndex:
         self._amounts_by_size = self._group_amounts()
         self._amount_labels: dict[tuple[int, int, int], Label | None] = {}
         self._cells: dict[int, tuple[Cell, ...]] = {}
+        self._letter_places: dict[int, list[int]] = {}
         self.folded = tuple(fold(line.text) for line in self.lines)
         self.words: list[str] = []
         self.word_lines: list[int] = []
@@ -134,6 +135,13 @@ class DocumentIndex:
         if line not in self._cells:
             self._cells[line] = tuple(Cell(*cell.span(), cell.group()) for cell in _CELL.finditer(self.lines[line].text))
         return self._cells[line]
+
+    def letter_places(self, line: int) -> list[int]:
+        """Return where the letters and digits of a line stand in it."""
+        if line not in self._letter_places:
+            text = self.lines[line].text
+            self._letter_places[line] = [place for place, sign in enumerate(text) if sign.isalnum()]
+        return self._letter_places[line]
 
     @functools.cached_property
     def block_starts(self) -> Sequence[int]:
