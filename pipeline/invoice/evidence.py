@@ -12,7 +12,6 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -44,8 +43,7 @@ _STARTS = 80
 _MONEY_LABELS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE, Label.OTHER})
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(NamedTuple):
     """Hold an amount that stands in the document; `value` has the printed sign.
 
     `other_sizes` are what the same print can mean as well, where the document does not show how it writes thousands.
@@ -61,8 +59,7 @@ class Money:
     other_sizes: tuple[Decimal, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(NamedTuple):
     """Hold a date that stands in the document; `other_readings` are the days it may mean as well."""
 
     value: datetime.date
@@ -74,8 +71,7 @@ class Day:
     by_order: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Hold a text that stands in the document; `value` is the wording to keep, `share` of its words were found."""
 
     value: str
@@ -250,7 +246,7 @@ def _money(index: DocumentIndex, seen: Seen[Amount], claim: Decimal, label: Labe
         label=label,
         sign_differs=value != claim,
         currency=seen.token.currency,
-        other_sizes=tuple({abs(other) for other in readings} - {abs(value)}),
+        other_sizes=tuple({abs(other) for other in readings} - {abs(value)}) if len(readings) > 1 else (),
     )
 
 

@@ -20,7 +20,7 @@ from pipeline.invoice.places import Places
 from pipeline.invoice.words import fold, letters_of, words_in
 
 # How far above a value its column heading may stand, in lines.
-_HEADING_LINES = 3
+HEADING_LINES = 3
 # So deep a value of an XML document stands within the element that says what it is.
 _ELEMENTS_ABOVE = 2
 T = TypeVar("T")
@@ -213,7 +213,7 @@ class DocumentIndex:
         return next((text for text in texts if date_label(text) is not None), "")
 
     def texts_beside(
-        self, line: int, start: int, end: int, *, behind: int = 0, most_above: int = _HEADING_LINES
+        self, line: int, start: int, end: int, *, behind: int = 0, most_above: int = HEADING_LINES
     ) -> Iterator[str]:
         """Yield the texts that may be the label of a span, nearest first: two cells before it, then those above.
 
@@ -240,7 +240,7 @@ class DocumentIndex:
     def headings(self, line: int, start: int, end: int) -> Iterator[str]:
         """Yield the texts that stand above a span, nearest first, then lines above that are one cell alone."""
         yield from self._column_above(line, start, end)
-        for number in range(line - 1, max(-1, line - 1 - _HEADING_LINES), -1):
+        for number in range(line - 1, max(-1, line - 1 - HEADING_LINES), -1):
             cells = self.cells(number)
             if len(cells) == 1 and self.lines[number].page == self.lines[line].page:
                 yield cells[0].text
@@ -248,7 +248,7 @@ class DocumentIndex:
     def _column_above(self, line: int, start: int, end: int) -> Iterator[str]:
         """Yield the texts that stand above a span, nearest first."""
         here = self.lines[line]
-        for number in range(line - 1, max(-1, line - 1 - _HEADING_LINES), -1):
+        for number in range(line - 1, max(-1, line - 1 - HEADING_LINES), -1):
             above = self.lines[number]
             if above.page != here.page or above.plain != here.plain:
                 return

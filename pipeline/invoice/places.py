@@ -30,8 +30,8 @@ class Places:
 
     def of_span(self, page: int, line: str, start: int, end: int, *, nth: int = 0) -> Box | None:
         """Return the box of a part of a line; `nth` tells lines alike apart, counted down the page."""
-        wanted = squeeze(line[start:end])
-        if not wanted or page not in self._pages:
+        wanted = squeeze(line[start:end]) if page in self._pages else ""
+        if not wanted:
             return None
         likely = self._rows_like(page, line, least=_MERGED, or_within=True)
         best = [_Found(one, at) for one in likely for at in one.row.places(wanted)]
