@@ -340,7 +340,10 @@ def _in_order(
 
 
 def _follow(index: DocumentIndex, words: Sequence[str], start: int, gap: int, least: int) -> list[int]:
-    """Return the places of the words that go on from a start, each close to the one before, until too many are missing."""
+    """Return the places of the words that go on from a start, each close to the one before.
+
+    It ends early where so many are missing that no longer `least` of them can be found.
+    """
     places = [start]
     for left, word in zip(range(len(words) - 1, 0, -1), words[1:], strict=True):
         here = places[-1]

@@ -133,7 +133,9 @@ class DocumentIndex:
     def cells(self, line: int) -> tuple[Cell, ...]:
         """Return the cells of a line."""
         if line not in self._cells:
-            self._cells[line] = tuple(Cell(*cell.span(), cell.group()) for cell in _CELL.finditer(self.lines[line].text))
+            self._cells[line] = tuple(
+                Cell(*cell.span(), cell.group()) for cell in _CELL.finditer(self.lines[line].text)
+            )
         return self._cells[line]
 
     def letter_places(self, line: int) -> list[int]:

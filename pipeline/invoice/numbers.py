@@ -348,6 +348,8 @@ def _signed(
     values: tuple[Decimal, ...], left: re.Match[str] | None, right: re.Match[str] | None
 ) -> tuple[Decimal, ...]:
     """Return the readings with their sign; both signs where a dash or bracket may be mere punctuation."""
+    if left is None and right is None:
+        return values
     signs = left["outer"] + left["inner"] if left else ""
     is_behind = bool(right and right["minus"])
     if any(minus in signs for minus in _MINUS) or is_behind:

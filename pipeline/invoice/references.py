@@ -10,7 +10,7 @@ from enum import IntEnum
 from pipeline.invoice.checks import error
 from pipeline.invoice.evidence import Text, identifier_places
 from pipeline.invoice.index import HEADING_LINES, DocumentIndex, Seen
-from pipeline.invoice.labels import last_place, mentions, mentions_any, said
+from pipeline.invoice.labels import last_place, mentions_any, said
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
 from pipeline.invoice.words import squeeze
@@ -67,7 +67,7 @@ def number_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
 
 @kept_while_it_lives
 def references(index: DocumentIndex) -> tuple[Reference, ...]:
-    """Return the words with a digit that stand at a label for a number, and are no amount of money and no labelled date.
+    """Return the words with a digit at a label for a number that are no amount of money and no labelled date.
 
     What else looks like a date, or stands in the view without columns, counts only at the invoice number's own label.
     """
