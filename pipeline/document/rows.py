@@ -66,14 +66,16 @@ def _is_near(middles: Sequence[float], middle: float, reach: float) -> bool:
 
 
 def _is_taken(row: Sequence[Word], word: Word) -> bool:
-    return any(_overlap(other, word) for other in row)
-
-
-def _overlap(one: Word, other: Word) -> bool:
-    (left, _, right, _), (other_left, _, other_right, _) = one.box, other.box
-    shared = min(right, other_right) - max(left, other_left)
-    narrower = min(right - left, other_right - other_left)
-    return shared > narrower / 2 and abs(_middle(one) - _middle(other)) > _height(one) / 4
+    """Say whether the place of a word is another one's: they share half their width, and are not level."""
+    left, _, right, _ = word.box
+    middle = _middle(word)
+    for other in row:
+        other_left, _, other_right, _ = other.box
+        shared = min(right, other_right) - max(left, other_left)
+        narrower = min(right - left, other_right - other_left)
+        if shared > narrower / 2 and abs(_middle(other) - middle) > _height(other) / 4:
+            return True
+    return False
 
 
 def _middle(word: Word) -> float:
