@@ -84,7 +84,7 @@ _PATTERNS, _NAMED_PATTERNS = (
 _NUMBERS = re.compile(r"\d[-/.]\s?\d{1,2}[-/.]|\d\s?[年년]|(?:19|20)\d{6}")
 # What the last three have in common: a name with a number behind it, and another one before or behind that.
 _NAMES = re.compile(
-    rf"[^\W\d_]{{3,}}\.?\s?\d{{1,2}}{_SUFFIX}(?:,\s?|\s)(?:de\s|del\s)?'?\d"
+    rf"(?<!\w)[^\W\d_]{{3,}}\.?\s?\d{{1,2}}{_SUFFIX}(?:,\s?|\s)(?:de\s|del\s)?'?\d"
     rf"|\d\D{{0,12}}[^\W\d_]{{3,}}{_GLUE}'?\d",
     re.IGNORECASE,
 )
