@@ -16,6 +16,7 @@ from pipeline.invoice.evidence import (
     find_money,
     find_name,
     find_tax_number,
+    identifier_places,
     quote,
 )
 from pipeline.invoice.index import DocumentIndex
@@ -153,3 +154,10 @@ def test_long_lines_are_cut_around_the_value() -> None:
     shown = quote(document, best.line, start=best.start, end=best.end).quote
     assert len(shown) <= 160
     assert "77.50" in shown
+
+
+def test_a_number_printed_often_is_found_at_each_place() -> None:
+    """Every place of an identifier counts that is no part of a longer one, with its own separators."""
+    document = index("Ref. RÉ-47/1 and ré 47 1, not RÉ-47/1-9 nor XRÉ471")
+    places = identifier_places(document, "RÉ 47-1", group="any")
+    assert [document.lines[one.first_line].text[one.start : one.end] for one in places] == ["RÉ-47/1", "ré 47 1"]

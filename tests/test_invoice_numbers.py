@@ -9,7 +9,7 @@ from babel.numbers import format_currency, format_decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.invoice.numbers import Convention, candidates, convention_of, currencies_of, find_amounts
+from pipeline.invoice.numbers import Convention, candidates, convention_of, currencies_of, find_amounts, find_currencies
 
 LOCALES = (
     "en_US",
@@ -141,3 +141,9 @@ def test_shared_signs() -> None:
     assert "CAD" in currencies_of("$")
     assert currencies_of("CHF") == ("CHF",)
     assert currencies_of("zł") == ("PLN",)
+
+
+def test_currencies_stand_free_of_letters() -> None:
+    """A sign counts anywhere, also with its country's letters; a code or a name only as a whole word."""
+    found = [(one.text, one.start) for one in find_currencies("EUROPA EUR US$ 5, 3kr S/12 AUS$ Euro/Jahr")]
+    assert found == [("EUR", 7), ("US$", 11), ("kr", 19), ("S/", 22), ("$", 30), ("Euro", 32)]

@@ -123,6 +123,8 @@ def _letters(words: Sequence[Word]) -> int:
 
 
 def _dense(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text.replace(" ", "")
     return _SPACES.sub("", unicodedata.normalize("NFKC", clean(text).text))
 
 

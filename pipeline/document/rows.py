@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -28,6 +29,7 @@ def group_rows(words: Sequence[Word]) -> list[list[Word]]:
 # Words further apart than this many signs belong to different columns.
 _COLUMN_SIGNS = 1.5
 _DEFAULT_SIGN_POINTS = 5.0
+_ROUNDING_POINTS = 0.001
 
 
 def _is_on_its_side(word: Word) -> bool:
@@ -47,8 +49,7 @@ def _grouped(words: Sequence[Word]) -> list[list[Word]]:
     smallest = 0.0
     for word in sorted(words, key=_middle):
         middle, height = _middle(word), _height(word)
-        reach = min(smallest, height) / 2
-        if rows and abs(middle - statistics.fmean(middles)) <= reach and not _is_taken(rows[-1], word):
+        if rows and _is_near(middles, middle, min(smallest, height) / 2) and not _is_taken(rows[-1], word):
             rows[-1].append(word)
             middles.append(middle)
             smallest = min(smallest, height)
@@ -58,14 +59,23 @@ def _grouped(words: Sequence[Word]) -> list[list[Word]]:
     return rows
 
 
+def _is_near(middles: Sequence[float], middle: float, reach: float) -> bool:
+    """Say whether a word is within reach of a row's middle; those before it are all higher up, or level."""
+    is_below = middle - middles[-1] > reach + _ROUNDING_POINTS
+    return not is_below and abs(middle - math.fsum(middles) / len(middles)) <= reach
+
+
 def _is_taken(row: Sequence[Word], word: Word) -> bool:
-    return any(_overlap(other, word) for other in row)
-
-
-def _overlap(one: Word, other: Word) -> bool:
-    shared = min(one.box.right, other.box.right) - max(one.box.left, other.box.left)
-    narrower = min(one.box.right - one.box.left, other.box.right - other.box.left)
-    return shared > narrower / 2 and abs(_middle(one) - _middle(other)) > _height(one) / 4
+    """Say whether the place of a word is another one's: they share half their width, and are not level."""
+    left, _, right, _ = word.box
+    middle = _middle(word)
+    for other in row:
+        other_left, _, other_right, _ = other.box
+        shared = min(right, other_right) - max(left, other_left)
+        narrower = min(right - left, other_right - other_left)
+        if shared > narrower / 2 and abs(_middle(other) - middle) > _height(other) / 4:
+            return True
+    return False
 
 
 def _middle(word: Word) -> float:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
 from pipeline.document.model import PageReason
-from pipeline.document.text import visible_characters
+from pipeline.document.text import signs_of, visible_characters
 
 
 def doubt_of(text: str) -> PageReason | None:
     """Return what is wrong with the text of a page, None where nothing is."""
-    signs = sum(1 for sign in text if not sign.isspace())
+    signs = signs_of(text)
     visible = visible_characters(text)
     if not signs:
         return PageReason.NO_TEXT
@@ -36,8 +37,8 @@ def _looks_garbled(text: str) -> bool:
     if len(_GLYPH_NUMBER.findall(text)) * 5 > len(text.split()) + 10:
         return True
     plain = unicodedata.normalize("NFD", text[:_SAMPLE_CHARACTERS].casefold())
-    letters = [sign for sign in plain if sign.isalpha()]
-    latin = [sign for sign in letters if sign < "\u0250"]
-    if len(latin) < max(_MIN_LETTERS, len(letters) / 2):
+    letters = {sign: count for sign, count in Counter(plain).items() if sign.isalpha()}
+    latin = sum(count for sign, count in letters.items() if sign < "\u0250")
+    if latin < max(_MIN_LETTERS, sum(letters.values()) / 2):
         return False
-    return sum(sign in _VOWELS for sign in latin) < _MIN_VOWELS * len(latin)
+    return sum(letters.get(sign, 0) for sign in _VOWELS) < _MIN_VOWELS * latin

@@ -56,6 +56,8 @@ def lay_over(
     A value that was read the same keeps its evidence; for another one `look` says where the document shows it, or that
     it does not, which is a finding of its own.
     """
+    if not values:
+        return Laid(invoice, dict(evidence), tuple(findings))
     data, kept, said = invoice.to_json(), dict(evidence), list(findings)
     for one in values:
         said.append(info(CORRECTED, one.field, _told(one)))

@@ -82,7 +82,12 @@ _PATTERNS, _NAMED_PATTERNS = (
 )
 # What the first four have in common: a text without it needs no search for any of them.
 _NUMBERS = re.compile(r"\d[-/.]\s?\d{1,2}[-/.]|\d\s?[年년]|(?:19|20)\d{6}")
-_NAME = re.compile(r"[^\W\d_]{3,}")
+# What the last three have in common: a name with a number behind it, and another one before or behind that.
+_NAMES = re.compile(
+    rf"(?<!\w)[^\W\d_]{{3,}}\.?\s?\d{{1,2}}{_SUFFIX}(?:,\s?|\s)(?:de\s|del\s)?'?\d"
+    rf"|\d\D{{0,12}}[^\W\d_]{{3,}}{_GLUE}'?\d",
+    re.IGNORECASE,
+)
 
 
 class DateOrder(StrEnum):
@@ -144,8 +149,9 @@ def order_of(dates: Iterable[PrintedDate]) -> DateOrder | None:
 
 
 def _matches(text: str) -> Iterator[PrintedDate]:
-    numbers, names = _NUMBERS.search(text), _has_month(text)
-    for pattern in (*(_PATTERNS if numbers else ()), *(_NAMED_PATTERNS if names else ())):
+    numbered = _PATTERNS if _NUMBERS.search(text) else ()
+    named = _NAMED_PATTERNS if _NAMES.search(text) else ()
+    for pattern in (*numbered, *named):
         match = pattern.search(text)
         while match:
             parts = match.groupdict()
@@ -154,11 +160,6 @@ def _matches(text: str) -> Iterator[PrintedDate]:
                 yield PrintedDate(match.start(), match.end(), match.group(), *days, by_order="a" in parts)
             # What only looks like a date may hide the start of one: `10. bis 13. Juni 2025`.
             match = pattern.search(text, match.end() if any(days) else match.start() + 1)
-
-
-def _has_month(text: str) -> bool:
-    months = _months()
-    return any(fold(name) in months for name in _NAME.findall(text))
 
 
 def _numeric(parts: dict[str, str]) -> tuple[datetime.date | None, datetime.date | None]:

@@ -12,7 +12,6 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -44,8 +43,7 @@ _STARTS = 80
 _MONEY_LABELS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE, Label.OTHER})
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(NamedTuple):
     """Hold an amount that stands in the document; `value` has the printed sign.
 
     `other_sizes` are what the same print can mean as well, where the document does not show how it writes thousands.
@@ -61,8 +59,7 @@ class Money:
     other_sizes: tuple[Decimal, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(NamedTuple):
     """Hold a date that stands in the document; `other_readings` are the days it may mean as well."""
 
     value: datetime.date
@@ -74,8 +71,7 @@ class Day:
     by_order: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Hold a text that stands in the document; `value` is the wording to keep, `share` of its words were found."""
 
     value: str
@@ -250,7 +246,7 @@ def _money(index: DocumentIndex, seen: Seen[Amount], claim: Decimal, label: Labe
         label=label,
         sign_differs=value != claim,
         currency=seen.token.currency,
-        other_sizes=tuple({abs(other) for other in readings} - {abs(value)}),
+        other_sizes=tuple({abs(other) for other in readings} - {abs(value)}) if len(readings) > 1 else (),
     )
 
 
@@ -280,7 +276,7 @@ def _printed(index: DocumentIndex, claim: str, *, blanks: bool, behind_country: 
         at = letters.find(wanted) if wanted else -1
         while at >= 0:
             text = index.lines[line].text
-            places = [place for place, sign in enumerate(text) if sign.isalnum()][at : at + len(wanted)]
+            places = index.letter_places(line)[at : at + len(wanted)]
             start = _start(text, places[0], behind_country=behind_country)
             is_whole = _IS_AT_END.match(text, places[-1] + 1) and _go_together(text, places, joints, blanks=blanks)
             if start is not None and is_whole:
@@ -344,7 +340,10 @@ def _in_order(
 
 
 def _follow(index: DocumentIndex, words: Sequence[str], start: int, gap: int, least: int) -> list[int]:
-    """Return the places of the words that go on from a start, each close to the one before, until too many are missing."""
+    """Return the places of the words that go on from a start, each close to the one before.
+
+    It ends early where so many are missing that no longer `least` of them can be found.
+    """
     places = [start]
     for left, word in zip(range(len(words) - 1, 0, -1), words[1:], strict=True):
         here = places[-1]

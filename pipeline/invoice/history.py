@@ -58,8 +58,8 @@ def history_findings(invoice: Invoice, history: VendorHistory) -> tuple[Finding,
 def _duplicate(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Finding | None:
     """Return the finding that another file with the same number was read: the same invoice, or a changed one."""
     number = squeeze(invoice.invoice_number or "")
-    alike = (one for one in past if _names_alike(invoice, one.invoice))
-    same = [one for one in alike if number and squeeze(one.invoice.invoice_number or "") == number]
+    numbered = (one for one in past if number and squeeze(one.invoice.invoice_number or "") == number)
+    same = [one for one in numbered if _names_alike(invoice, one.invoice)]
     if not same:
         return None
     # The first one is what a second copy is a duplicate of.
@@ -77,7 +77,8 @@ def _account(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Findin
     known = _known(one.invoice.vendor.iban for one in _proven(past))
     if invoice.vendor.iban and known and invoice.vendor.iban not in known:
         message = f"The account {invoice.vendor.iban} is new for this vendor; so far it was {_listed(known)}."
-        make = error if any(_names_alike(invoice, one.invoice) for one in past) else warning
+        names = {one.invoice.vendor.name: one.invoice for one in past}
+        make = error if any(_names_alike(invoice, one) for one in names.values()) else warning
         yield make("iban_changed", "vendor.iban", f"{message} Ask the vendor on a known number before paying.")
 
 
@@ -101,8 +102,10 @@ def _currency(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Findi
 def _numbering(invoice: Invoice, past: tuple[PastInvoice, ...]) -> Iterator[Finding]:
     """Find a number that is built unlike all earlier ones: other letters, marks or blocks."""
     numbers = [one.invoice.invoice_number for one in past if one.invoice.invoice_number]
-    shapes = {_shape(number) for number in numbers}
-    if invoice.invoice_number and len(numbers) >= _FEWEST_NUMBERS and _shape(invoice.invoice_number) not in shapes:
+    if not invoice.invoice_number or len(numbers) < _FEWEST_NUMBERS:
+        return
+    shape = _shape(invoice.invoice_number)
+    if all(_shape(number) != shape for number in numbers):
         message = f"{invoice.invoice_number} is built unlike this vendor's earlier numbers, such as {numbers[0]}."
         yield warning("number_pattern_changed", "invoice_number", message)
 
@@ -128,7 +131,7 @@ def _proven(past: tuple[PastInvoice, ...]) -> tuple[PastInvoice, ...]:
 
 def _names_alike(one: Invoice, other: Invoice) -> bool:
     first, second = squeeze(one.vendor.name or ""), squeeze(other.vendor.name or "")
-    return not first or not second or SequenceMatcher(None, first, second).ratio() >= _ALIKE
+    return not first or first == second or not second or SequenceMatcher(None, first, second).ratio() >= _ALIKE
 
 
 def _of_another_year(one: Invoice, other: Invoice) -> bool:

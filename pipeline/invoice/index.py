@@ -17,10 +17,10 @@ from pipeline.invoice.labels import Label, amount_label, date_label
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
 from pipeline.invoice.places import Places
-from pipeline.invoice.words import letters_of, words_of
+from pipeline.invoice.words import fold, letters_of, words_in
 
 # How far above a value its column heading may stand, in lines.
-_HEADING_LINES = 3
+HEADING_LINES = 3
 # So deep a value of an XML document stands within the element that says what it is.
 _ELEMENTS_ABOVE = 2
 T = TypeVar("T")
@@ -82,6 +82,8 @@ class DocumentIndex:
         self._amounts_by_size = self._group_amounts()
         self._amount_labels: dict[tuple[int, int, int], Label | None] = {}
         self._cells: dict[int, tuple[Cell, ...]] = {}
+        self._letter_places: dict[int, list[int]] = {}
+        self.folded = tuple(fold(line.text) for line in self.lines)
         self.words: list[str] = []
         self.word_lines: list[int] = []
         self.squeezed = ""
@@ -131,8 +133,17 @@ class DocumentIndex:
     def cells(self, line: int) -> tuple[Cell, ...]:
         """Return the cells of a line."""
         if line not in self._cells:
-            self._cells[line] = tuple(Cell(*cell.span(), cell.group()) for cell in _CELL.finditer(self.lines[line].text))
+            self._cells[line] = tuple(
+                Cell(*cell.span(), cell.group()) for cell in _CELL.finditer(self.lines[line].text)
+            )
         return self._cells[line]
+
+    def letter_places(self, line: int) -> list[int]:
+        """Return where the letters and digits of a line stand in it."""
+        if line not in self._letter_places:
+            text = self.lines[line].text
+            self._letter_places[line] = [place for place, sign in enumerate(text) if sign.isalnum()]
+        return self._letter_places[line]
 
     @functools.cached_property
     def block_starts(self) -> Sequence[int]:
@@ -204,7 +215,7 @@ class DocumentIndex:
         return next((text for text in texts if date_label(text) is not None), "")
 
     def texts_beside(
-        self, line: int, start: int, end: int, *, behind: int = 0, most_above: int = _HEADING_LINES
+        self, line: int, start: int, end: int, *, behind: int = 0, most_above: int = HEADING_LINES
     ) -> Iterator[str]:
         """Yield the texts that may be the label of a span, nearest first: two cells before it, then those above.
 
@@ -231,7 +242,7 @@ class DocumentIndex:
     def headings(self, line: int, start: int, end: int) -> Iterator[str]:
         """Yield the texts that stand above a span, nearest first, then lines above that are one cell alone."""
         yield from self._column_above(line, start, end)
-        for number in range(line - 1, max(-1, line - 1 - _HEADING_LINES), -1):
+        for number in range(line - 1, max(-1, line - 1 - HEADING_LINES), -1):
             cells = self.cells(number)
             if len(cells) == 1 and self.lines[number].page == self.lines[line].page:
                 yield cells[0].text
@@ -239,7 +250,7 @@ class DocumentIndex:
     def _column_above(self, line: int, start: int, end: int) -> Iterator[str]:
         """Yield the texts that stand above a span, nearest first."""
         here = self.lines[line]
-        for number in range(line - 1, max(-1, line - 1 - _HEADING_LINES), -1):
+        for number in range(line - 1, max(-1, line - 1 - HEADING_LINES), -1):
             above = self.lines[number]
             if above.page != here.page or above.plain != here.plain:
                 return
@@ -298,9 +309,9 @@ class DocumentIndex:
         """Fill the list of words, and one text of all their letters in which lines end with a line feed."""
         joined: list[str] = []
         length = 0
-        for number, line in enumerate(self.lines):
+        for number, folded in enumerate(self.folded):
             self._line_starts.append(length)
-            words = words_of(line.text)
+            words = words_in(folded)
             self.words += words
             self.word_lines += [number] * len(words)
             joined += (*words, "\n")

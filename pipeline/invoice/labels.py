@@ -122,7 +122,7 @@ def is_label(text: str, names: Iterable[str]) -> bool:
 
 
 class Said(NamedTuple):
-    """Hold the folded words of a text, and the groups that may have a phrase in it: one begins with one of the words."""
+    """Hold the folded words of a text, and the groups that may have a phrase in it: one begins with such a word."""
 
     words: str
     groups: frozenset[str]

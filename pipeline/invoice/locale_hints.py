@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import NamedTuple
 
 from babel import Locale
 
 from pipeline.invoice.dates import DateOrder
 from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.numbers import currencies_of, is_currency
 from pipeline.invoice.words import words_of
 
 _NAME_LANGUAGES = ("en", "de", "fr", "es", "pt", "nl", "it", "sv", "da", "nb", "pl")
 # A United States address ends in a state and a postal code, and its invoices say sales tax, never VAT.
 _STATE_AND_CODE = re.compile(r"\b[A-Z]{2},?\s{1,3}\d{5}(?:-\d{4})?\b")
+# Each label for a currency has one of these words, folded.
+_CURRENCY_WORDS = ("currency", "wahrung", "devise", "valuta", "moneda", "moeda", "waluta", "mena")
 # Where both orders are in daily use a currency says nothing.
 _MIXED_ORDER = frozenset({"CAD", "PHP"})
 _MONTH_FIRST_WORDS = frozenset({("united", "states"), ("sales", "tax")})
@@ -55,10 +59,8 @@ def expected_order(index: DocumentIndex, currency: str | None) -> DateOrder | No
         return index.date_order
     if currency in _MIXED_ORDER:
         return None
-    words = set(index.words)
-    pairs = set(zip(index.words, index.words[1:], strict=False))
-    american = bool(pairs & _MONTH_FIRST_WORDS) or any(_STATE_AND_CODE.search(line.text) for line in index.lines)
-    day_first = bool(words & _DAY_FIRST_WORDS) or (currency is not None and currency != "USD")
+    signs = _signs(index)
+    american, day_first = signs.american, signs.day_first or (currency is not None and currency != "USD")
     if day_first and not american:
         return DateOrder.DAY_FIRST
     if not day_first and (american or currency == "USD"):
@@ -85,6 +87,8 @@ def currency_rivals(index: DocumentIndex, code: str) -> tuple[str, ...]:
 
 def labelled_currencies(index: DocumentIndex) -> set[str]:
     """Return the ISO codes that stand behind a label such as `Currency:`."""
+    if not any(word in index.squeezed for word in _CURRENCY_WORDS):
+        return set()
     pattern = _currency_label()
     found: set[str] = set()
     for line in index.lines:
@@ -92,6 +96,20 @@ def labelled_currencies(index: DocumentIndex) -> set[str]:
         if match and is_currency(match["code"]):
             found.add(match["code"])
     return found
+
+
+class _Signs(NamedTuple):
+    american: bool
+    day_first: bool
+
+
+@kept_while_it_lives
+def _signs(index: DocumentIndex) -> _Signs:
+    """Return what the words of a document say of its country."""
+    pairs = zip(index.words, index.words[1:], strict=False)
+    lines = (index.lines[number].text for number in index.lines_with_digits)
+    american = not _MONTH_FIRST_WORDS.isdisjoint(pairs) or any(map(_STATE_AND_CODE.search, lines))
+    return _Signs(american, not _DAY_FIRST_WORDS.isdisjoint(index.words))
 
 
 def _is_named(code: str, words: str) -> bool:

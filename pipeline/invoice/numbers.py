@@ -292,6 +292,8 @@ def _framed(text: str, start: int, end: int) -> bool:
 @functools.lru_cache(maxsize=8192)
 def _magnitudes(core: str) -> tuple[Decimal, ...]:
     """Return what the digits and separators can mean: grouping first, then fraction."""
+    if core.isdigit():
+        return (Decimal(core),) if len(core) <= _MAX_DIGITS else ()
     if len(core) > _MAX_DIGITS and sum(map(str.isdigit, core)) > _MAX_DIGITS:
         return ()
     text = core
@@ -332,7 +334,7 @@ def _single_separator(core: str) -> str | None:
 
 def _certain_mark(core: str) -> str:
     """Return the decimal mark where the number can be read in one way and has one, or groups by one."""
-    if len(_magnitudes(core)) != 1:
+    if core.isdigit() or len(_magnitudes(core)) != 1:
         return ""
     _, mark, tail = _split_at_last_mark(core)
     if not mark:
@@ -346,6 +348,8 @@ def _signed(
     values: tuple[Decimal, ...], left: re.Match[str] | None, right: re.Match[str] | None
 ) -> tuple[Decimal, ...]:
     """Return the readings with their sign; both signs where a dash or bracket may be mere punctuation."""
+    if left is None and right is None:
+        return values
     signs = left["outer"] + left["inner"] if left else ""
     is_behind = bool(right and right["minus"])
     if any(minus in signs for minus in _MINUS) or is_behind:

@@ -10,7 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from typing import NamedTuple, TypeVar
 
 from pipeline.document.model import Box, Page, Word
@@ -30,8 +30,8 @@ class Places:
 
     def of_span(self, page: int, line: str, start: int, end: int, *, nth: int = 0) -> Box | None:
         """Return the box of a part of a line; `nth` tells lines alike apart, counted down the page."""
-        wanted = squeeze(line[start:end])
-        if not wanted or page not in self._pages:
+        wanted = squeeze(line[start:end]) if page in self._pages else ""
+        if not wanted:
             return None
         likely = self._rows_like(page, line, least=_MERGED, or_within=True)
         best = [_Found(one, at) for one in likely for at in one.row.places(wanted)]
@@ -187,10 +187,10 @@ def _levelled(box: Box, slant: float) -> Box:
 
 
 def _row(words: Sequence[Word]) -> _Row:
-    squeezed = [squeeze(word.text) for word in words]
+    parts = [words_of(word.text) for word in words]
+    squeezed = ["".join(one) for one in parts]
     owners = tuple(number for number, letters in enumerate(squeezed) for _ in letters)
-    parts = Counter(part for word in words for part in words_of(word.text))
-    return _Row(tuple(words), "".join(squeezed), owners, parts)
+    return _Row(tuple(words), "".join(squeezed), owners, Counter(chain.from_iterable(parts)))
 
 
 def _likeness(shared: int, own: int, row: _Row) -> float:

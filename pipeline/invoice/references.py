@@ -9,8 +9,8 @@ from enum import IntEnum
 
 from pipeline.invoice.checks import error
 from pipeline.invoice.evidence import Text, identifier_places
-from pipeline.invoice.index import DocumentIndex, Seen
-from pipeline.invoice.labels import last_place, mentions, mentions_any, said
+from pipeline.invoice.index import HEADING_LINES, DocumentIndex, Seen
+from pipeline.invoice.labels import last_place, mentions_any, said
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
 from pipeline.invoice.words import squeeze
@@ -67,11 +67,18 @@ def number_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
 
 @kept_while_it_lives
 def references(index: DocumentIndex) -> tuple[Reference, ...]:
-    """Return the words with a digit that stand at a label for a number, and are no amount of money and no labelled date.
+    """Return the words with a digit at a label for a number that are no amount of money and no labelled date.
 
     What else looks like a date, or stands in the view without columns, counts only at the invoice number's own label.
     """
-    return tuple(one for number in index.lines_with_digits for one in _references_in(index, number))
+    named = [_may_name(line.text) for line in index.lines]
+    near = (number for number in index.lines_with_digits if any(named[max(0, number - HEADING_LINES) : number + 1]))
+    return tuple(one for number in near for one in _references_in(index, number))
+
+
+def _may_name(line: str) -> bool:
+    """Say whether a line may have a label for a number; of letters that are put together the words are not known."""
+    return not line.isascii() or not said(line).groups.isdisjoint(_GROUPS)
 
 
 def _references_in(index: DocumentIndex, number: int) -> Iterator[Reference]:

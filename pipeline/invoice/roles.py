@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pipeline.invoice.checks import error, warning
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import groups, is_label, mentions
+from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
 from pipeline.invoice.numbers import Amount, find_amounts, is_currency
 from pipeline.invoice.words import fold, squeeze, words_of
 
 # A title is short; longer cells are sentences that merely mention the word.
 _TITLE_WORDS = 5
-_CELL = re.compile(r"\S+(?: \S+)*")
 _DOMAIN = re.compile(r"(?:@|https?://|www\.)([\w.-]+)\.[a-z]{2,}", re.IGNORECASE)
+_ADDRESS_MARKS = ("@", "://", "www.")
 # `Acme Ltd · 5 Main Street` in one line, above an address window: who sends the letter.
 _SENDER = re.compile(r"\s{0,6}[|·•●,;–-]\s+\S.*\d")
 _IDENTITY_LINES = 10
@@ -100,8 +101,7 @@ def _likeness(index: DocumentIndex, name: str, roles: list[str]) -> int:
 
 
 def _folded_places(index: DocumentIndex, folded: str) -> Iterator[tuple[str, int]]:
-    for line in index.lines:
-        text = fold(line.text)
+    for text in index.folded:
         at = text.find(folded)
         while at >= 0:
             yield text, at
@@ -121,13 +121,16 @@ def _owns_domain(index: DocumentIndex, name: str) -> bool:
     """Say whether a web or mail address of the page is made of the name's words."""
     words = words_of(name)
     keys = {word for word in words[:2] if len(word) >= _FEWEST_LETTERS} | {squeeze(" ".join(words[:2]))}
-    return any(
-        key in squeeze(match[1])
-        for line in index.lines
-        for match in _DOMAIN.finditer(line.text)
-        for key in keys
-        if len(key) >= _FEWEST_LETTERS
-    )
+    keys = {key for key in keys if len(key) >= _FEWEST_LETTERS}
+    return any(key in domain for domain in _domains(index) for key in keys)
+
+
+@kept_while_it_lives
+def _domains(index: DocumentIndex) -> list[str]:
+    """Return the letters of the web and mail addresses."""
+    lines = zip(index.lines, index.folded, strict=True)
+    likely = (line.text for line, folded in lines if any(mark in folded for mark in _ADDRESS_MARKS))
+    return [squeeze(match[1]) for text in likely for match in _DOMAIN.finditer(text)]
 
 
 def _is_sender(index: DocumentIndex, line: int, end: int) -> bool:
@@ -142,9 +145,9 @@ def _has_identity(index: DocumentIndex, line: int, start: int) -> bool:
         below = index.lines[number]
         if below.page != page or below.plain:
             break
-        for cell in _CELL.finditer(below.text):
-            is_below = cell.start() <= start + 2 and cell.end() >= start - 2
-            if is_below and any(map(str.isdigit, cell.group())) and mentions(cell.group(), "identity"):
+        for cell in index.cells(number):
+            is_below = cell.start <= start + 2 and cell.end >= start - 2
+            if is_below and any(map(str.isdigit, cell.text)) and mentions(cell.text, "identity"):
                 return True
     return False
 
@@ -156,10 +159,11 @@ def _first_line(index: DocumentIndex) -> int:
 def _roles_of(index: DocumentIndex, name: str, names: set[str]) -> list[str]:
     """Return the role at each place of a name, empty where no label stands beside or above it; names are no labels."""
     roles = []
+    wanted = fold(name)
     for number, line in enumerate(index.lines):
-        start = -1 if line.plain else fold(line.text).find(fold(name))
+        start = -1 if line.plain else index.folded[number].find(wanted)
         if start >= 0:
-            cells = [cell.group() for cell in _CELL.finditer(line.text, 0, start)]
+            cells = index.cells_before(number, start)
             beside = [*reversed(cells[-2:]), *index.headings(number, start, start + len(name))]
             roles.append(next((role for text in beside if fold(text) not in names and (role := _role(text))), ""))
     return roles

@@ -224,9 +224,7 @@ def _is_of_other_row(table: Table, number: int, span: range) -> bool:
     place = table.place(number, "total")
     if place is None or place.line in span:
         return False
-    return any(
-        other != number and row.first_line <= place.line <= row.last_line for other, row in table.rows.items()
-    )
+    return any(other != number and row.first_line <= place.line <= row.last_line for other, row in table.rows.items())
 
 
 def _in_span(index: DocumentIndex, span: range, ends: set[int]) -> bool:
@@ -387,11 +385,11 @@ def _products(index: DocumentIndex, line: int) -> Iterator[_Product]:
     if index.lines[line].plain:
         return
     numbers = [one for one in index.amounts_in(line) if not one.part and not one.percent][:_MOST_NUMBERS]
-    for first, second, third in itertools.combinations(numbers, 3):
-        readings = (index.convention.readings(one) for one in (first, second, third))
-        for quantity, price, total in itertools.product(*readings):
+    read = [(one, index.convention.readings(one)) for one in numbers]
+    for (_, quantities), (_, prices), (last, totals) in itertools.combinations(read, 3):
+        for quantity, price, total in itertools.product(quantities, prices, totals):
             if total and quantity and is_product(quantity, price, total):
-                yield _Product(line, quantity, price, total, third.start, third.end, third.money)
+                yield _Product(line, quantity, price, total, last.start, last.end, last.money)
                 return
 
 

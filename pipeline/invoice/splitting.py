@@ -31,9 +31,12 @@ _TITLE_WORDS = 5
 # What a page calls itself stands in its first lines.
 _ROLE_LINES = 6
 _IDENTITY = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b|\b[A-Z]{2}[A-Z]?\d{8,12}\b")
+_OF = r"\s*(?:of|von|/|de|van|di|sur|av|af|z|ze|из|\|)\s*"
+# What every marker has, and few other lines do.
+_COUNT = re.compile(rf"\d{_OF}\d")
 _MARKER = re.compile(
     r"(?:\b(?:page|pag|pagina|pagine|pagina|seite|blatt|s|p|sida|side|strona|str|strana|bladzijde|blz|folha|sivu|oldal)"
-    r"\b[.:]?\s*(?:n[ro°º]?[.:]?\s*)?(\d{1,3})\s*(?:of|von|/|de|van|di|sur|av|af|z|ze|из|\|)\s*(\d{1,3})\b)"
+    rf"\b[.:]?\s*(?:n[ro°º]?[.:]?\s*)?(\d{{1,3}}){_OF}(\d{{1,3}})\b)"
     r"|(?:^\s*[-–(]?\s*(\d{1,3})\s*/\s*(\d{1,3})\s*[-–)]?\s*$)"
 )
 
@@ -173,7 +176,8 @@ def _signs(page: int, text: str, *, has_total: bool) -> Signs:
 def _marker(lines: Sequence[str]) -> tuple[int, int] | None:
     """Return what `page 2 of 3` says; the last one on the page, where footers stand."""
     for line in reversed(lines):
-        for found in reversed(list(_MARKER.finditer(fold(line)))):
+        folded = fold(line)
+        for found in reversed(list(_MARKER.finditer(folded))) if _COUNT.search(folded) else ():
             at, of = (int(digits) for digits in found.groups() if digits)
             if 1 <= at <= of:
                 return at, of

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pipeline.invoice.checks import error, warning
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, leading, mentions, said
+from pipeline.invoice.labels import Label, leading, mentions, mentions_any, said
 from pipeline.invoice.model import Finding, Invoice, Kind
 from pipeline.invoice.references import Standing, references
 from pipeline.invoice.sums import labelled_sizes
@@ -31,7 +31,7 @@ _COUNT = re.compile(r"\A\d{1,2}(?:st|nd|rd|th|e|er|eme)? ")
 
 def kind_doubts(index: DocumentIndex, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
     """Find a credit note that was read as an invoice or the other way round, and what is neither."""
-    titles = list(_titles(index))
+    titles = [cell for cell in _titles(index) if mentions_any(cell, ("invoice", "credit_note"))]
     credit = any(mentions(cell, "credit_note") for cell in titles)
     plain = any(mentions(cell, "invoice") and not mentions(cell, "credit_note") for cell in titles)
     if kind is Kind.INVOICE and credit:
