@@ -6,17 +6,15 @@ the last; so a call waits until it fits beside the others.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 
-from pipeline.llm.protocol import JsonObject, ModelRequest, Usage
+from pipeline.llm.protocol import ModelRequest, Usage, parts_of
 
 _SHARE_OF_CONTEXT = 0.9
 _TOKENS_PER_IMAGE = 1200
@@ -72,7 +70,7 @@ class TokenEstimate:
         text_tokens = usage.prompt_tokens - _fixed_tokens(request)
         if text_tokens < 50:  # too small a sample, or a server that counts nothing
             return
-        observed = min(max(_characters(request) / text_tokens, 1.0), 6.0)
+        observed = min(max(request.characters / text_tokens, 1.0), 6.0)
         self._learned = observed if self._learned is None else 0.8 * self._learned + 0.2 * observed
 
 
@@ -162,23 +160,9 @@ class _Waiter:
 
 
 def _tokens(request: ModelRequest, characters_per_token: float) -> int:
-    return _fixed_tokens(request) + math.ceil(_characters(request) / characters_per_token)
+    return _fixed_tokens(request) + math.ceil(request.characters / characters_per_token)
 
 
 def _fixed_tokens(request: ModelRequest) -> int:
-    images = sum(1 for message in request.messages for part in _parts(message) if part.get("type") == "image_url")
+    images = sum(1 for message in request.messages for part in parts_of(message) if part.get("type") == "image_url")
     return images * _TOKENS_PER_IMAGE + len(request.messages) * _TOKENS_PER_MESSAGE
-
-
-def _characters(request: ModelRequest) -> int:
-    texts = sum(len(part.get("text") or "") for message in request.messages for part in _parts(message))
-    calls = [message["tool_calls"] for message in request.messages if message.get("tool_calls")]
-    extras = [*calls, *request.tools]
-    return texts + sum(len(json.dumps(extra, ensure_ascii=False)) for extra in extras)
-
-
-def _parts(message: JsonObject) -> list[dict[str, Any]]:
-    content = message.get("content")
-    if isinstance(content, list):
-        return [part for part in content if isinstance(part, dict)]
-    return [{"type": "text", "text": content}] if isinstance(content, str) else []

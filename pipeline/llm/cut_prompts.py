@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.llm.protocol import ModelRequest, Usage
+from pipeline.llm.protocol import ModelRequest, Usage, parts_of
 
 # Signs are left out, because tokens often join them to the word behind. Anything that is not ASCII may belong to one.
 _WORD_OR_DIGITS = re.compile(r"[0-9]{1,4}|[^\s0-9!-/:-@\[-`{-~]+")
@@ -70,19 +70,16 @@ class PromptCounts:
 
 def words_of(request: ModelRequest) -> int:
     """Return the words and groups of digits in the messages; tools are left out, for some templates drop them."""
-    return sum(1 for text in _texts(request) for _ in _WORD_OR_DIGITS.finditer(text))
+    return sum(len(_WORD_OR_DIGITS.findall(text)) for text in _texts(request))
 
 
 def _texts(request: ModelRequest) -> list[str]:
-    contents = [message.get("content") for message in request.messages if message["role"] != "assistant"]
-    parts = [part for content in contents if isinstance(content, list) for part in content]
-    texts = [part.get("text") for part in parts]
-    return [text for text in [*contents, *texts] if isinstance(text, str)]
+    said = (part for message in request.messages if message["role"] != "assistant" for part in parts_of(message))
+    return [part["text"] for part in said if isinstance(part.get("text"), str)]
 
 
 def _has_pictures(request: ModelRequest) -> bool:
-    contents = [message.get("content") for message in request.messages]
-    return any(part.get("type") == "image_url" for content in contents if isinstance(content, list) for part in content)
+    return any(part.get("type") == "image_url" for message in request.messages for part in parts_of(message))
 
 
 def _repeats_an_earlier_one(request: ModelRequest) -> bool:

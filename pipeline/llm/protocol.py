@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 JsonObject = dict[str, Any]
@@ -59,6 +60,13 @@ class ModelRequest:
     schema_name: str = ""
     max_tokens: int = 1024
     temperature: float = 0.0
+
+    @cached_property
+    def characters(self) -> int:
+        """Return how many characters a model reads of it, with the tools and without pictures."""
+        texts = sum(len(part.get("text") or "") for message in self.messages for part in parts_of(message))
+        calls = [message["tool_calls"] for message in self.messages if message.get("tool_calls")]
+        return texts + sum(len(json.dumps(extra, ensure_ascii=False)) for extra in [*calls, *self.tools])
 
     def fingerprint(self) -> JsonObject:
         """Return short digests of each part, so that a replay can name the part that differs.
@@ -114,6 +122,14 @@ class Model(Protocol):
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Return the reply, or raise one of the `ModelError` family."""
         ...
+
+
+def parts_of(message: JsonObject) -> list[JsonObject]:
+    """Return the parts of a message's content; a plain text is one part."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return [part for part in content if isinstance(part, dict)]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else []
 
 
 def digest(value: object) -> str:
