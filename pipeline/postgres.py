@@ -30,7 +30,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from pipeline.errors import ConfigError, StorageFault
 
 # Raised whenever a table of the cluster or of the invoice store changes.
-CLUSTER_SCHEMA = 1
+CLUSTER_SCHEMA = 2
 DRIVER = "postgresql+psycopg"
 _AWAY = "the database cannot be used"
 _AWAY_HINT = "start PostgreSQL again, or mend the network; work goes on by itself"
