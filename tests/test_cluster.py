@@ -33,7 +33,7 @@ from pipeline.invoice.store import InvoiceStore
 from pipeline.job import Claim, State
 from pipeline.languages import KnownLanguages, Language
 from pipeline.outbox import JobFolder, Outbox
-from pipeline.postgres import ClusterSettings, open_postgres, require_postgres
+from pipeline.postgres import CLUSTER_SCHEMA, ClusterSettings, open_postgres, require_postgres
 from pipeline.result import Outcome
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def database(prepared: ClusterSettings) -> Iterator[Engine]:
     engine = open_postgres(prepared, name="test")
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE dbos.workflow_status, pipeline_executors, invoices RESTART IDENTITY CASCADE"))
-        connection.execute(text("UPDATE pipeline_schema SET version = 1"))
+        connection.execute(text("UPDATE pipeline_schema SET version = :now"), {"now": CLUSTER_SCHEMA})
     yield engine
     engine.dispose()
 
@@ -82,7 +82,7 @@ def test_a_database_that_is_not_prepared_is_refused(postgres_server: Server) -> 
         with pytest.raises(ConfigError, match="is not prepared") as refused:
             require_postgres(engine)
         assert "pipeline migrate" in refused.value.hint
-        assert migrate_database(settings) == migrate_database(settings) == 1
+        assert migrate_database(settings) == migrate_database(settings) == CLUSTER_SCHEMA
         require_postgres(engine)
         engine.dispose()
 
