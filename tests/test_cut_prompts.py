@@ -106,6 +106,7 @@ async def test_a_document_that_the_server_would_cut_is_read_in_parts(tmp_path: P
     assert refused[0]["context_tokens"] == 4608
 
 
+@pytest.mark.slow
 async def test_counts_without_what_was_cached_accuse_nobody(tmp_path: Path, settings: Settings) -> None:
     """With a server that counts so, longer and longer invoices are each read at once."""
     host = StandInSettings(counts_cached=False)

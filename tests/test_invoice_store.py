@@ -164,6 +164,7 @@ def test_rows_since(store: InvoiceStore) -> None:
     assert [row.job for row in store.rows(since)] == ["b"]
 
 
+@pytest.mark.slow
 def test_many_rows_are_all_listed(store: InvoiceStore) -> None:
     """Listing goes on beyond one page of rows."""
     for number in range(205):

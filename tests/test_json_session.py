@@ -76,6 +76,7 @@ async def test_the_choice_is_on_record(settings: Settings, stand_in: StandInServ
     assert stand_in.stats.by_kind["plan"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [{"tool_use": False}, {"tool_template": False}], ids=["text", "refused"])
 async def test_the_choice_outlives_the_process_and_the_model_it_was_made_for(
     settings: Settings, model: dict[str, bool]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from test_long_documents import dropped, long_invoice, price_of, result_of, working
 
 from pipeline.agents import AgentSettings
@@ -52,6 +53,7 @@ def with_parts_at_once(app: App, number: int) -> Worker:
     )
 
 
+@pytest.mark.slow
 async def test_parts_are_read_beside_each_other(tmp_path: Path, settings: Settings) -> None:
     """Behind the first part as many as allowed are asked for at once; the record replays whatever that number is."""
     host = HOST.model_copy(update={"delay_seconds": 0.1})
@@ -83,6 +85,7 @@ async def test_a_session_that_broke_off_between_parts_asks_for_the_others_only(
             assert sorted(steps) == sorted({one["step"] for one in events if "step" in one})
 
 
+@pytest.mark.slow
 async def test_what_comes_behind_a_refused_part_is_read_anew(tmp_path: Path, settings: Settings) -> None:
     """A part in the middle that turns out too large is made smaller, and so are those behind it; it replays so."""
     refusal = FaultRule(fault=Fault.OVERFLOW_SIZE_EXCEEDED, kind=CallKind.EXTRACTION, marker="Shackle type 0080")
