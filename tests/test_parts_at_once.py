@@ -56,7 +56,7 @@ def with_parts_at_once(app: App, number: int) -> Worker:
 @pytest.mark.slow
 async def test_parts_are_read_beside_each_other(tmp_path: Path, settings: Settings) -> None:
     """Behind the first part as many as allowed are asked for at once; the record replays whatever that number is."""
-    host = HOST.model_copy(update={"delay_seconds": 0.1})
+    host = HOST.model_copy(update={"delay_seconds": 0.6})
     async with read_document(tmp_path, settings, host) as (app, server, job):
         assert server.stats.max_in_flight == 4
         server.stats.max_in_flight = 0
