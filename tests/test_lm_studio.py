@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -24,7 +26,7 @@ from pipeline.errors import (
     RequestRefused,
 )
 from pipeline.llm.hosts import HostedModel, HostSettings, HostStatus, host_from
-from pipeline.llm.lm_studio import EndpointSettings, LMStudioModel
+from pipeline.llm.lm_studio import EndpointSettings, LMStudioModel, _notes_of
 from pipeline.llm.protocol import ModelRequest, ToolCall, Usage
 from pipeline.llm.standin import Fault, FaultRule, StandInServer, StandInSettings
 
@@ -300,6 +302,28 @@ async def test_the_library_prints_and_logs_nothing(
     assert "litellm" not in (printed.out + printed.err).lower()
     assert "secret document" not in caplog.text
     assert caplog.records == []
+
+
+async def test_no_price_is_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here costs money, and the library's search for a price would take two fifths of a call's time."""
+    priced: list[object] = []
+    async with stub_and_model() as (stub, model):
+        stub.on(CHAT, completion({"content": "Yes."}), completion({"content": "Yes."}))
+        await model.complete(PLAIN)
+        litellm = importlib.import_module("litellm")
+        monkeypatch.setattr(litellm, "response_cost_calculator", lambda **asked: priced.append(asked))
+        assert (await model.complete(PLAIN)).text == "Yes."
+    assert priced == []
+
+
+def test_a_release_that_makes_its_notes_differently_makes_its_own() -> None:
+    """Then a call costs more, and nothing breaks."""
+
+    class Logging:
+        def __init__(self, call: str) -> None:
+            raise AssertionError(call)
+
+    assert _notes_of(SimpleNamespace(Logging=Logging))({"model": "m", "messages": []}) == {}
 
 
 async def test_a_closed_model_can_be_used_again() -> None:
