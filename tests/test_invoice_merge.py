@@ -105,6 +105,15 @@ def test_the_same_thing_written_otherwise_is_no_contradiction(first: dict[str, A
     assert errors(merged(first, second)) == []
 
 
+def test_an_invoice_with_a_number_is_the_kind_of_the_whole() -> None:
+    """Pages before it that were taken for something else belong to it where they show its number; else it is asked."""
+    invoice = {"kind": "invoice", "invoice_number": "A-1001"}
+    told, untold = (merged({"kind": "other"}, invoice, texts=[text, "A-1001"]) for text in ("rows of A-1001", "terms"))
+    assert told.values["kind"] == untold.values["kind"] == "invoice"
+    assert (errors(told), errors(untold)) == ([], [("parts_disagree", "kind")])
+    assert merged({"kind": "other"}, {"kind": "invoice"}).values["kind"] == "other"
+
+
 def test_what_the_pages_do_not_show_contradicts_nothing() -> None:
     """A value that is invented, or that the first pages show as well as something else, is not another invoice."""
     first, second = {"invoice_number": "A-1001"}, {"invoice_number": "B-2002"}

@@ -122,14 +122,29 @@ async def test_a_page_that_does_not_fit_is_cut_between_its_lines(tmp_path: Path,
     assert [line["unit_price"] for line in result["invoice"]["line_items"]] == [price_of(n) for n in range(180)]
 
 
-async def test_an_answer_that_is_too_long_is_asked_for_in_parts(tmp_path: Path, settings: Settings) -> None:
-    """The document fits and its answer does not: after one try with twice the length it is read in parts."""
+async def test_an_answer_that_is_too_long_is_asked_for_in_parts(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document fits and its answer does not, unforeseen: after a try with twice the length it is read in parts."""
+    monkeypatch.setattr("pipeline.tools.reading_in_parts._MOST_CHARACTERS_PER_ANSWER_TOKEN", 100)
     async with StandInServer(StandInSettings(context_tokens=65_536)) as server, working(settings, server) as app:
         await app.service.run([(dropped(tmp_path, long_invoice()), "invoice")])
         sizes = [entry.max_tokens for entry in server.log if entry.kind == "extraction"]
     result = result_of(settings, "long.txt")
     assert (result["status"], len(result["invoice"]["line_items"])) == ("done", 300), result["findings"][:3]
     assert sizes[:2] == [4096, 8192]
+
+
+async def test_an_answer_that_would_surely_be_too_long_is_not_asked_for(tmp_path: Path, settings: Settings) -> None:
+    """By its rows: nothing is paid for an answer that is thrown away, and the record replays."""
+    async with StandInServer(StandInSettings(context_tokens=65_536)) as server, working(settings, server) as app:
+        await app.service.run([(dropped(tmp_path, long_invoice()), "invoice")])
+        (job,) = app.folders.outbox.all_jobs()
+        asked = [entry for entry in server.log if entry.kind == "extraction"]
+        assert all(entry.max_tokens == 4096 and entry.completion_tokens < 4096 for entry in asked)
+        result = result_of(settings, "long.txt")
+        assert (result["status"], len(result["invoice"]["line_items"])) == ("done", 300), result["findings"][:3]
+        assert (await replay_recorded(job, app.worker)).same
 
 
 async def test_the_session_of_a_long_document_sees_only_its_ends(

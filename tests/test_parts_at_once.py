@@ -26,6 +26,12 @@ from pipeline.worker import Worker
 HOST = StandInSettings(context_tokens=65_536)
 
 
+@pytest.fixture
+def asked_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the whole asked for first, as where the length of the answer cannot be foretold."""
+    monkeypatch.setattr("pipeline.tools.reading_in_parts._MOST_CHARACTERS_PER_ANSWER_TOKEN", 100)
+
+
 @asynccontextmanager
 async def read_document(
     tmp_path: Path, settings: Settings, host: StandInSettings = HOST, *, rows: int = 25
@@ -86,6 +92,7 @@ async def test_a_session_that_broke_off_between_parts_asks_for_the_others_only(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("asked_whole")
 async def test_what_comes_behind_a_refused_part_is_read_anew(tmp_path: Path, settings: Settings) -> None:
     """A part in the middle that turns out too large is made smaller, and so are those behind it; it replays so."""
     refusal = FaultRule(fault=Fault.OVERFLOW_SIZE_EXCEEDED, kind=CallKind.EXTRACTION, marker="Shackle type 0080")
@@ -100,6 +107,7 @@ async def test_what_comes_behind_a_refused_part_is_read_anew(tmp_path: Path, set
             assert (await replay_recorded(job, with_parts_at_once(app, number))).same
 
 
+@pytest.mark.usefixtures("asked_whole")
 async def test_a_record_of_parts_read_in_turn_replays(tmp_path: Path, settings: Settings) -> None:
     """Releases that read one part after the other numbered their steps through; that way is gone on with."""
     async with read_document(tmp_path, settings) as (app, _, job):
@@ -118,6 +126,7 @@ async def test_a_record_of_parts_read_in_turn_replays(tmp_path: Path, settings: 
         assert (await replay_recorded(job, app.worker)).same
 
 
+@pytest.mark.usefixtures("asked_whole")
 async def test_a_part_that_cannot_be_read_fails_the_job_as_itself(tmp_path: Path, settings: Settings) -> None:
     """An answer that stays unusable is that fault, whatever is read beside it."""
     broken = FaultRule(fault=Fault.MISSING_KEY, kind=CallKind.EXTRACTION, marker="Shackle type 0160", nth=3, times=None)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.config import Settings, load_settings
 from pipeline.errors import ConfigError
+from pipeline.invoice.model import Kind
 from pipeline.job import State
 
 
@@ -26,9 +27,14 @@ def options_of(settings: Settings) -> str:
     return folder_options(settings.folders.inbox, settings.folders.outbox)
 
 
-def next_commands(job: str, state: State, options: str) -> list[str]:
+def next_commands(job: str, state: State, options: str, *, kind: str = "") -> list[str]:
     """Return what a person can do about the job now, each command with what it is for."""
     match state:
+        case State.REVIEW if kind == Kind.OTHER:
+            return [
+                f"take it for an invoice: pipeline correct {job} kind=invoice{options}",
+                f"answer for its being none: pipeline correct {job} --accept{options}",
+            ]
         case State.REVIEW:
             return [
                 f"put a value right: pipeline correct {job} FIELD=VALUE{options}",

@@ -65,7 +65,7 @@ def show_job(settings: Settings, name: str, *, as_json: bool) -> None:
         options = options_of(settings)
         _print_job(job, result, events)
         print_corrections(corrections)
-        for told in next_commands(job.name, job.state, options) if result else ():
+        for told in next_commands(job.name, job.state, options, kind=result["kind"]) if result else ():
             screen.print(f"  To {escape(told)}", highlight=False, soft_wrap=True)
 
 

@@ -58,7 +58,7 @@ class Merged(NamedTuple):
 def merge(readings: Sequence[Reading], lines: Sequence[PageLine]) -> Merged:
     """Return the header from the first part that has it, totals from the last, and every line once, in order."""
     parts = [_Read(one.part, one.values, Extraction.model_validate(dict(one.values))) for one in readings]
-    values: dict[str, Any] = {"kind": parts[0].read.kind.value}
+    values: dict[str, Any] = {"kind": _kind(parts).value}
     values |= {name: _found(parts, name) for name in _FROM_THE_FIRST}
     values |= {name: _found(parts[::-1], name) for name in _FROM_THE_LAST}
     values |= {name: _list_of_the_last(parts, name) for name in _LISTS_OF_THE_LAST}
@@ -225,7 +225,7 @@ def _likeness(item: _Wanted, line: _Seen) -> float:
 
 
 def _disagreements(parts: Sequence[_Read], lines: Sequence[PageLine]) -> Iterator[Finding]:
-    yield from _disagreement("kind", parts, lines, value=_kind_of(parts[0].read), same=lambda one, other: one == other)
+    yield from _disagreement("kind", parts, lines, value=_kind_of(parts, lines), same=lambda one, other: one == other)
     yield from _disagreement("invoice_number", parts, lines, value=lambda one: one.invoice_number, same=_same_number)
     yield from _disagreement("currency", parts, lines, value=_code, same=lambda one, other: one == other)
     yield from _disagreement("vendor.vat_id", parts, lines, value=lambda one: one.vendor.vat_id, same=_same_number)
@@ -263,12 +263,30 @@ def _is_shown(field: str, text: str, lines: Sequence[PageLine], part: Part) -> b
     return field in _UNPRINTED or squeeze(text) in squeeze(printed)
 
 
-def _kind_of(first: Extraction) -> Callable[[Extraction], str | None]:
-    """Return how to read a kind off a part: pages of terms are no invoice, and rows alone do not make one."""
+def _kind(parts: Sequence[_Read]) -> Kind:
+    """Return the first part's kind; where that is none, the kind of the first invoice with a number behind it."""
+    first = parts[0].read.kind
+    if first is not Kind.OTHER:
+        return first
+    return next((one.read.kind for one in parts if _is_numbered(one.read)), first)
+
+
+def _is_numbered(read: Extraction) -> bool:
+    """Say whether it is an invoice by more than its rows: pages of terms are none, and rows alone do not make one."""
+    return read.kind is not Kind.OTHER and read.invoice_number is not None
+
+
+def _kind_of(parts: Sequence[_Read], lines: Sequence[PageLine]) -> Callable[[Extraction], str | None]:
+    """Return how to read a kind off a part, where it says something of the document as a whole."""
+    first = parts[0]
+    numbers = [one.read.invoice_number for one in parts if _is_numbered(one.read)]
+    # Pages of rows under the invoice's own number belong to it, whatever they were taken for.
+    goes_on = any(number and _is_shown("invoice_number", number, lines, first.part) for number in numbers)
 
     def kind_of(read: Extraction) -> str | None:
-        says_nothing = read.kind is Kind.OTHER or (first.kind is Kind.OTHER and read.invoice_number is None)
-        return read.kind.value if read is first or not says_nothing else None
+        if read.kind is Kind.OTHER:
+            return read.kind.value if read is first.read and not goes_on else None
+        return read.kind.value if first.read.kind is not Kind.OTHER or _is_numbered(read) else None
 
     return kind_of
 

@@ -30,6 +30,7 @@ from pipeline.document.parts import (
 )
 from pipeline.errors import AnswerCutOff, ContextOverflow
 from pipeline.invoice.asking import Asked
+from pipeline.invoice.index import index_of
 from pipeline.invoice.merge import Merged, Reading, merge
 from pipeline.llm.protocol import JsonObject
 
@@ -46,6 +47,11 @@ _SHARE_OF_CONTEXT = 0.9
 _SHARE_FOR_THE_ANSWER = 0.45
 # A table written as JSON has about half as many tokens again as it is printed with.
 _CHARACTERS_PER_ANSWER_TOKEN = 2.0
+# Of a row, the names of four values and the signs between them; and what a token of all that has at the most.
+_CHARACTERS_AROUND_A_ROW = 60
+_MOST_CHARACTERS_PER_ANSWER_TOKEN = 3.5
+# An answer that was cut off is asked for once more, with twice the length.
+_LONGER = 2
 _SMALLER = 0.6
 _SMALLEST_CHARACTERS = 200
 
@@ -59,11 +65,16 @@ class PartsPlan:
 
 
 async def read_whole(context: ActionContext) -> JsonObject:
-    """Return the extraction of the document in one request."""
+    """Return the extraction of the document in one request; raise `AnswerCutOff` where its lines ask for too much.
+
+    That is estimated before anything is paid for. A record from before that goes on as it began.
+    """
     document: Document = context.get("document")
     prompt, prefix = _asked(context).prompt(context.get("prompts")["extraction"]), context.get("document_messages")
     max_tokens = context.completion.max_tokens
     divisible = _plan(context) is not None and _may_be_long(len(document.text), max_tokens)
+    if divisible and not context.steps.holds("model") and _is_told(context, prefix):
+        await anyio.to_thread.run_sync(_refuse_too_long_an_answer, document, _LONGER * max_tokens)
     return await _extracted(context, prompt, prefix, max_tokens=max_tokens, divisible=divisible)
 
 
@@ -156,6 +167,24 @@ def _asked(context: ActionContext) -> Asked:
 def _may_be_long(characters: int, max_tokens: int) -> bool:
     """Say whether a document is long enough for its answer to be cut off; of a short one the model just babbles."""
     return characters > max_tokens * _CHARACTERS_PER_ANSWER_TOKEN / 2
+
+
+def _is_told(context: ActionContext, prefix: Sequence[JsonObject]) -> bool:
+    """Say whether the session's model has seen the document as a whole; else its refusal says better what fits."""
+    return any(item.content == prefix[-1]["content"] for item in context.memory)
+
+
+def _refuse_too_long_an_answer(document: Document, most_tokens: int) -> None:
+    """Raise where the rows of the document make an answer that would surely be cut off."""
+    index = index_of(document)
+    rows = {seen.line for seen in index.all_amounts() if seen.token.money and not index.lines[seen.line].plain}
+    printed = sum(len("".join(index.lines[line].text.split())) for line in rows)
+    expected = int((printed + len(rows) * _CHARACTERS_AROUND_A_ROW) / _MOST_CHARACTERS_PER_ANSWER_TOKEN)
+    if expected > most_tokens:
+        raise AnswerCutOff(
+            f"its {len(rows)} rows make an answer of about {expected} tokens, and {most_tokens} are asked for at most",
+            hint="raise `max_tokens` under [model] of the agent's file, and load a longer context for it",
+        )
 
 
 def _first_size(
