@@ -82,7 +82,7 @@ def _carried(index: DocumentIndex) -> set[Decimal]:
     """Return what stands behind a label such as `previous balance`, and with a minus what is `already paid`."""
     carried = set()
     for line, amount in _money(index):
-        before = index.lines[line].text[: amount.start]
+        before = index.text_so_far(line, amount.start)
         sign = -1 if mentions(before, "earlier_payment") else 1
         if _is_carried(before):
             carried |= {sign * abs(value) for value in index.convention.readings(amount)}
@@ -114,13 +114,13 @@ def _labelled(index: DocumentIndex, label: Label, *, percent: bool = False) -> I
     """Yield the amounts, or the percentages, with such a label before them in their line."""
     for line, amount in _money(index, percent=percent):
         readings = index.convention.readings(amount)
-        before = index.lines[line].text[: amount.start]
+        before = index.text_so_far(line, amount.start)
         if len(readings) == 1 and amount_label(before) is label and not _is_carried(before):
             yield readings[0], amount
 
 
 def _subtotals(index: DocumentIndex) -> set[Decimal]:
-    found = ((index.lines[line].text[: amount.start], amount) for line, amount in _money(index))
+    found = ((index.text_so_far(line, amount.start), amount) for line, amount in _money(index))
     return {
         abs(value)
         for before, amount in found

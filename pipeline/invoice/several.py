@@ -54,7 +54,7 @@ def _parts(index: DocumentIndex) -> list[_Part]:
     for amount in index.all_amounts():
         part = _part_at(index, parts, amount.line)
         readings = index.convention.readings(amount.token)
-        before = index.lines[amount.line].text[: amount.token.start]
+        before = index.text_so_far(amount.line, amount.token.start)
         if part and amount.token.money and len(readings) == 1 and amount_label(before) in _TOTALS:
             part.totals.add(abs(readings[0]))
     for day in index.dates():
@@ -66,7 +66,7 @@ def _parts(index: DocumentIndex) -> list[_Part]:
 
 def heads_an_invoice(index: DocumentIndex, one: Reference) -> bool:
     """Say whether a number may begin an invoice; instalments are named with an amount, credited ones with a date."""
-    before = index.lines[one.line].text[: one.start]
+    before = index.text_so_far(one.line, one.start)
     is_alone = (
         not mentions(before, Label.OTHER_DATE)
         and not index.dates_in(one.line)

@@ -138,7 +138,7 @@ def _beside_labels(index: DocumentIndex) -> tuple[Labelled, set[Decimal]]:
     subtotals: set[Decimal] = set()
     for seen in index.all_amounts():
         readings = index.convention.readings(seen.token)
-        before = index.lines[seen.line].text[: seen.token.start]
+        before = index.text_so_far(seen.line, seen.token.start)
         label = amount_label(before)
         if label and seen.token.money and not seen.token.percent and len(readings) == 1:
             labelled[label].add(abs(readings[0]))

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.document.model import Document
 from pipeline.invoice.by_person import CORRECTED, PersonsValue, claims_with, lay_over, printed_place
 from pipeline.invoice.checks import check, error, sort_findings
+from pipeline.invoice.density import density_doubts
 from pipeline.invoice.derived import derive
 from pipeline.invoice.doubts import doubts
 from pipeline.invoice.further import further_doubts, ground_further
@@ -104,7 +105,11 @@ def verify(
     known = {finding.field for finding in laid.findings if finding.code != CORRECTED}
     checks = [*check(laid.invoice, extraction.kind), *check_own_fields(laid.invoice.own_fields, own_fields)]
     checked = [f for f in checks if not (f.code.endswith("_missing") and f.field in known)]
-    found = [*doubts(grounding.table(), laid.invoice, extraction.kind), *further_doubts(index, laid.invoice)]
+    found = [
+        *density_doubts(index),
+        *doubts(grounding.table(), laid.invoice, extraction.kind),
+        *further_doubts(index, laid.invoice),
+    ]
     unsure = recognition_doubts(document, laid.invoice, laid.evidence)
     findings = with_hints([*laid.findings, *_with_split(found, document), *unsure, *checked], index, laid.invoice)
     return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(findings))
@@ -168,7 +173,7 @@ def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:
 
 def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:
     if not invoice_signs(index):
-        return ()
+        return tuple(density_doubts(index))
     message = "This was read as no invoice, but it has the title or the number of an invoice, and a total."
     return (error("may_be_invoice", "kind", message),)
 
