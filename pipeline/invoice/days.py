@@ -129,11 +129,10 @@ def _strength(index: DocumentIndex, seen: Seen[PrintedDate]) -> Strength:
     text = index.text_of_date_label(seen)
     if mentions(text, "invoice_date"):
         return Strength.INVOICE_DATE
-    before = index.text_so_far(seen.line, seen.token.start)
     words = words_of(text)
-    if (len(words) <= 2 and mentions(text, "date_word")) or any(mentions(before, title) for title in _TITLES):
-        return Strength.DATE
-    return Strength.WORD
+    is_titled = index.mentions_before(seen.line, seen.token.start, *_TITLES)
+    is_date = is_titled or (len(words) <= 2 and mentions(text, "date_word"))
+    return Strength.DATE if is_date else Strength.WORD
 
 
 def _joins(text: str) -> bool:

@@ -131,9 +131,8 @@ def _is_beside(index: DocumentIndex, place: Money, reason: str | None) -> bool:
 def _mentions(index: DocumentIndex, place: Money, group: str) -> bool:
     if index.is_xml:
         return mentions(index.elements_around(place.line), group)
-    before = index.text_so_far(place.line, place.start)
     texts = index.texts_beside(place.line, place.start, place.end, most_above=1)
-    return mentions(before, group) or any(mentions(text, group) for text in texts)
+    return index.mentions_before(place.line, place.start, group) or any(mentions(text, group) for text in texts)
 
 
 def _payable(grounding: Grounding, claim: Decimal | str | None) -> Decimal | None:

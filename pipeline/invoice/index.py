@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.document.model import Document
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
-from pipeline.invoice.labels import Label, amount_label, date_label
+from pipeline.invoice.labels import AMOUNT_GROUPS, Label, amount_label, date_label, mentions_any, said
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
 from pipeline.invoice.places import Places
@@ -88,6 +88,8 @@ class DocumentIndex:
         self.date_order: DateOrder | None = order_of(seen.token for seen in self._all_dates)
         self._amounts_by_size = self._group_amounts()
         self._amount_labels: dict[tuple[int, int, int], Label | None] = {}
+        self._groups_before: dict[tuple[int, int], frozenset[str]] = {}
+        self._labels_before: dict[tuple[int, int], Label | None] = {}
         self._number_ends: dict[int, list[int]] = {}
         self._cells: dict[int, tuple[Cell, ...]] = {}
         self._letter_places: dict[int, list[int]] = {}
@@ -200,8 +202,7 @@ class DocumentIndex:
         """Return what the words before or above a number say it is."""
         place = (seen.line, seen.token.start, seen.token.end)
         if place not in self._amount_labels:
-            labels = (amount_label(text) for text in self._texts_of_amount(*place))
-            self._amount_labels[place] = next((label for label in labels if label is not None), None)
+            self._amount_labels[place] = next((one for one in self._labels_of_amount(*place) if one is not None), None)
         return self._amount_labels[place]
 
     def label_of_date(self, seen: Seen[PrintedDate]) -> Label | None:
@@ -243,6 +244,26 @@ class DocumentIndex:
         text = self.lines[line].text
         return text[_within_reach(text, start) : start]
 
+    def label_before(self, line: int, start: int) -> Label | None:
+        """Return what the words before a number in its line say it is."""
+        if self.groups_before(line, start).isdisjoint(AMOUNT_GROUPS):
+            return None
+        if (line, start) not in self._labels_before:
+            self._labels_before[line, start] = amount_label(self.text_so_far(line, start))
+        return self._labels_before[line, start]
+
+    def mentions_before(self, line: int, start: int, *groups: str) -> bool:
+        """Say whether the words before a place in its line have a phrase of one of these groups."""
+        return not self.groups_before(line, start).isdisjoint(groups) and mentions_any(
+            self.text_so_far(line, start), groups
+        )
+
+    def groups_before(self, line: int, start: int) -> frozenset[str]:
+        """Return the groups that may have a phrase before a place: most numbers have none, and are asked often."""
+        if (line, start) not in self._groups_before:
+            self._groups_before[line, start] = said(self.text_so_far(line, start)).groups
+        return self._groups_before[line, start]
+
     def elements_around(self, line: int) -> str:
         """Return the lines that open the elements around a value of an XML document, down to its own."""
         return " ".join(one.text for one in self.lines[max(0, line - _ELEMENTS_ABOVE) : line + 1])
@@ -281,11 +302,11 @@ class DocumentIndex:
                     break
                 yield cells[place].text
 
-    def _texts_of_amount(self, line: int, start: int, end: int) -> Iterator[str]:
-        """Yield the texts that may be the label of a number: what stands before it, then above it."""
-        yield self.lines[line].text[max(self._number_before(line, start), start - _LABEL_REACH) : start]
-        yield self.text_so_far(line, start)
-        yield from self._column_above(line, start, end)
+    def _labels_of_amount(self, line: int, start: int, end: int) -> Iterator[Label | None]:
+        """Yield what the texts say that may be the label of a number: what stands before it, then above it."""
+        yield amount_label(self.lines[line].text[max(self._number_before(line, start), start - _LABEL_REACH) : start])
+        yield self.label_before(line, start)
+        yield from map(amount_label, self._column_above(line, start, end))
 
     def _number_before(self, line: int, start: int) -> int:
         """Return where the last number before a place ends, 0 where there is none; a percentage belongs to a label."""

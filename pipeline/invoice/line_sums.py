@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from pipeline.invoice.checks import error, lines_fit, sum_of_lines
-from pipeline.invoice.index import DocumentIndex, Seen
-from pipeline.invoice.labels import Label, mentions
+from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.labels import Label
 from pipeline.invoice.model import Finding, Invoice
-from pipeline.invoice.numbers import Amount
 
 _GROUPS = ("subtotal", "line_sum")
 _CENT = Decimal("0.01")
@@ -38,15 +37,11 @@ def _subtotals(index: DocumentIndex) -> set[Decimal]:
     for seen in index.all_amounts():
         line = index.lines[seen.line]
         readings = index.convention.readings(seen.token)
+        is_labelled = index.mentions_before(seen.line, seen.token.start, *_GROUPS)
         is_money = seen.token.money and not seen.token.percent and not seen.token.part
-        if is_money and not line.plain and len(readings) == 1 and _is_labelled(index, seen):
+        if is_money and not line.plain and len(readings) == 1 and is_labelled:
             found.add(abs(readings[0]))
     return found
-
-
-def _is_labelled(index: DocumentIndex, seen: Seen[Amount]) -> bool:
-    before = index.text_so_far(seen.line, seen.token.start)
-    return any(mentions(before, group) for group in _GROUPS)
 
 
 def _explains(index: DocumentIndex, difference: Decimal) -> bool:

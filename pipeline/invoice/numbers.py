@@ -18,6 +18,8 @@ from typing import Literal, NamedTuple
 from babel.core import get_global
 from babel.numbers import get_currency_precision, list_currencies
 
+from pipeline.invoice.memo import kept_if_short
+
 _BLANKS = " \u00a0\u202f\u2009\u2007"
 _APOSTROPHES = "'’٬"
 _MINUS = "-−–"
@@ -289,7 +291,7 @@ def _framed(text: str, start: int, end: int) -> bool:
     return not text[max(0, start - 2) : start].strip() and not text[end : end + 2].strip()
 
 
-@functools.lru_cache(maxsize=8192)
+@kept_if_short
 def _magnitudes(core: str) -> tuple[Decimal, ...]:
     """Return what the digits and separators can mean: grouping first, then fraction."""
     if core.isdigit():

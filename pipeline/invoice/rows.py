@@ -376,7 +376,7 @@ def _starts_row(index: DocumentIndex, line: int) -> bool:
     for one in index.amounts_in(line):
         before = index.text_so_far(line, one.start)
         if one.money and not one.percent and any(map(str.isalpha, before)):
-            return amount_label(before) is None
+            return index.label_before(line, one.start) is None
     return False
 
 
@@ -399,11 +399,11 @@ def _is_line(index: DocumentIndex, product: _Product, ends: set[int]) -> bool:
     before = index.text_so_far(product.line, product.start)
     is_telling = product.is_money and 1 not in (abs(product.quantity), abs(product.price))
     has_place = in_column or (not ends and is_telling)
-    return has_place and any(map(str.isalpha, before)) and amount_label(before) not in _SUMS
+    return has_place and any(map(str.isalpha, before)) and index.label_before(product.line, product.start) not in _SUMS
 
 
 def _is_row(index: DocumentIndex, seen: Seen[Amount]) -> bool:
-    return amount_label(index.text_so_far(seen.line, seen.token.start)) is None
+    return index.label_before(seen.line, seen.token.start) is None
 
 
 def _column_ends(table: Table, invoice: Invoice) -> set[int]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from pipeline.invoice.checks import adds_up, error, info, warning
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, amount_label, mentions, names_amount
+from pipeline.invoice.labels import Label, names_amount
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
 
@@ -138,11 +138,10 @@ def _beside_labels(index: DocumentIndex) -> tuple[Labelled, set[Decimal]]:
     subtotals: set[Decimal] = set()
     for seen in index.all_amounts():
         readings = index.convention.readings(seen.token)
-        before = index.text_so_far(seen.line, seen.token.start)
-        label = amount_label(before)
+        label = index.label_before(seen.line, seen.token.start)
         if label and seen.token.money and not seen.token.percent and len(readings) == 1:
             labelled[label].add(abs(readings[0]))
-            if mentions(before, "subtotal"):
+            if index.mentions_before(seen.line, seen.token.start, "subtotal"):
                 subtotals.add(abs(readings[0]))
     return labelled, subtotals
 
