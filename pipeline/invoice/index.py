@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 from pipeline.document.model import Document
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
 from pipeline.invoice.labels import AMOUNT_GROUPS, Label, amount_label, date_label, mentions_any, said
-from pipeline.invoice.memo import kept_while_it_lives
+from pipeline.invoice.memo import Memory, kept_while_it_lives
 from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
 from pipeline.invoice.places import Places
 from pipeline.invoice.words import fold, letters_of, words_in
@@ -72,6 +72,8 @@ class DocumentIndex:
 
     def __init__(self, document: Document) -> None:
         self.lines = tuple(_lines(document))
+        # What was said of its texts, see `memo.remembering`.
+        self.memory: Memory = {}
         self.is_xml = "xml" in document.media_type
         self.first_page = document.pages[0].number if document.pages else 1
         self.places = Places(document.pages)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from importlib import resources
 from typing import NamedTuple
 
-from pipeline.invoice.memo import kept_if_short
+from pipeline.invoice.memo import kept_by_text
 from pipeline.invoice.words import words_of
 
 
@@ -33,10 +33,11 @@ class Label(StrEnum):
 
 
 AMOUNT_GROUPS = ("grand_total", "gross", "total", "due", "net", "tax", "other")
+_WORD_END = 40
 _DATE_GROUPS = (Label.DATE, Label.DUE_DATE, Label.OTHER_DATE, "date_preposition")
 
 
-@kept_if_short
+@kept_by_text
 def amount_label(text: str) -> Label | None:
     """Return what an amount is, from the words that stand before it.
 
@@ -60,7 +61,7 @@ def amount_label(text: str) -> Label | None:
     return Label.TOTAL if has("total") else None
 
 
-@kept_if_short
+@kept_by_text
 def date_label(text: str) -> Label | None:
     """Return what a date is, from the words that stand before it; the label nearest to the date counts."""
     words, begun = said(text)
@@ -95,7 +96,7 @@ def names_amount(text: str) -> bool:
     return mentions_any(text, AMOUNT_GROUPS)
 
 
-@kept_if_short
+@kept_by_text
 def last_place(text: str, group: str) -> int:
     """Return where the last phrase of a group ends, in the words of the text; -1 where it has none."""
     here = said(text)
@@ -129,11 +130,11 @@ class Said(NamedTuple):
     groups: frozenset[str]
 
 
-@kept_if_short
+@kept_by_text
 def said(text: str) -> Said:
     """Return what a text says; to look the words up first spares most searches for phrases."""
     words = words_of(text)
-    return Said(" ".join(words), frozenset[str]().union(*map(_groups_begun_by, words)))
+    return Said(" ".join(words), frozenset[str]().union(*map(_groups_begun_by, map(_ends_of, words))))
 
 
 def _ending(words: str, group: str) -> str:
@@ -142,7 +143,12 @@ def _ending(words: str, group: str) -> str:
     return found.group() if found else ""
 
 
-@kept_if_short
+def _ends_of(word: str) -> str:
+    """Return a word, of an endless one its two ends: no phrase asks for more, and it is kept in memory."""
+    return word if len(word) <= 2 * _WORD_END else word[:_WORD_END] + word[-_WORD_END:]
+
+
+@functools.lru_cache(maxsize=8192)
 def _groups_begun_by(word: str) -> frozenset[str]:
     firsts, word = _first_words(), word.casefold()
     cuts = [length for length in _star_lengths() if length <= len(word)]

@@ -17,6 +17,7 @@ from pipeline.invoice.further import further_doubts, ground_further
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
+from pipeline.invoice.memo import remembering
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
 from pipeline.invoice.own_fields import OwnField, check_own_fields, ground_own_fields
 from pipeline.invoice.paths import KIND_PATH
@@ -93,6 +94,35 @@ def verify(
     if by_person:
         extraction = Extraction.model_validate(claims_with(extraction.model_dump(), by_person))
     index = index_of(document)
+    with remembering(index.memory):
+        return _verified(extraction, document, index, own_fields=own_fields, by_person=by_person)
+
+
+def apply_corrections(
+    raw: Mapping[str, Any], corrections: Mapping[str, Any], *, own_fields: Sequence[OwnField] = ()
+) -> dict[str, Any]:
+    """Return `raw` with values replaced by dotted path, such as `vendor.name` or `line_items.0.total`.
+
+    A path one behind the end of a list adds an entry. What is not named stays as it was.
+    """
+    merged: dict[str, Any] = copy.deepcopy(dict(raw))
+    own_paths = {field.path for field in own_fields}
+    for path, value in corrections.items():
+        if path in own_paths:
+            merged["own_fields"] = {**(merged.get("own_fields") or {}), path.partition(".")[2]: value}
+        else:
+            _correct(merged, path, value)
+    return merged
+
+
+def _verified(
+    extraction: Extraction,
+    document: Document,
+    index: DocumentIndex,
+    *,
+    own_fields: Sequence[OwnField],
+    by_person: Sequence[PersonsValue],
+) -> Verified:
     if extraction.kind is Kind.OTHER:
         said = lay_over(Invoice(), {}, _missed_invoice(index), values=_of_kind(by_person), look=printed_place(index))
         return Verified(Kind.OTHER, findings=said.findings)
@@ -113,23 +143,6 @@ def verify(
     unsure = recognition_doubts(document, laid.invoice, laid.evidence)
     findings = with_hints([*laid.findings, *_with_split(found, document), *unsure, *checked], index, laid.invoice)
     return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(findings))
-
-
-def apply_corrections(
-    raw: Mapping[str, Any], corrections: Mapping[str, Any], *, own_fields: Sequence[OwnField] = ()
-) -> dict[str, Any]:
-    """Return `raw` with values replaced by dotted path, such as `vendor.name` or `line_items.0.total`.
-
-    A path one behind the end of a list adds an entry. What is not named stays as it was.
-    """
-    merged: dict[str, Any] = copy.deepcopy(dict(raw))
-    own_paths = {field.path for field in own_fields}
-    for path, value in corrections.items():
-        if path in own_paths:
-            merged["own_fields"] = {**(merged.get("own_fields") or {}), path.partition(".")[2]: value}
-        else:
-            _correct(merged, path, value)
-    return merged
 
 
 def _grounded(grounding: Grounding, extraction: Extraction, own_fields: Sequence[OwnField]) -> Invoice:
