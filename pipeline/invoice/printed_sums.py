@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, sum_of_lines
+from pipeline.invoice.checks import adds_up, any_adds_up, error, sum_of_lines
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import Label
 from pipeline.invoice.model import Finding, Invoice
@@ -92,7 +92,8 @@ def _carried(index: DocumentIndex) -> set[Decimal]:
 def _is_explained(index: DocumentIndex, invoice: Invoice, total: Decimal, carried: Collection[Decimal]) -> bool:
     nets = {abs(value) for value, _ in _labelled(index, Label.NET)} | _subtotals(index) | _size(invoice.net_amount)
     taxes = {abs(value) for value, _ in _labelled(index, Label.TAX)} | _size(invoice.tax_amount)
-    if any(adds_up(net, tax, total) for net in nets for tax in taxes | {sum(taxes, Decimal(0))}):
+    all_taxes = sorted(taxes | {sum(taxes, Decimal(0))})
+    if any(any_adds_up(net, all_taxes, total) for net in nets):
         return True
     lines = sum_of_lines(invoice)
     if lines is not None and abs(abs(lines) - total) <= _CENT:
