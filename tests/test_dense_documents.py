@@ -44,7 +44,7 @@ _WIDTHS = (40, 500, 1_000_000)
 
 def crowded(bit: str, characters: int, width: int) -> Document:
     """Return a document of one thing over and over, in lines of such a width."""
-    sums = ("Net {0}.00 VAT {0}.10 Total {0}.20 ".format(number) for number in range(characters // 20))
+    sums = (f"Net {number}.00 VAT {number}.10 Total {number}.20 " for number in range(characters // 20))
     text = (bit * (characters // len(bit) + 1) if bit else "".join(sums))[:characters]
     lines = "\n".join(text[start : start + width] for start in range(0, len(text), width))
     return Document("x.txt", "0" * 64, 1, "text/plain", (Page(1, lines), Page(2, "Invoice A-1")))
