@@ -302,7 +302,9 @@ class DocumentIndex:
             for place in range(bisect_left(cells, start - 2, key=lambda cell: cell.end), len(cells)):
                 if cells[place].start > end + 2:
                     break
-                yield cells[place].text
+                # What is longer than that is text, and no heading.
+                if len(cells[place].text) <= _LABEL_REACH:
+                    yield cells[place].text
 
     def _labels_of_amount(self, line: int, start: int, end: int) -> Iterator[Label | None]:
         """Yield what the texts say that may be the label of a number: what stands before it, then above it."""
