@@ -6,8 +6,9 @@ lines that do not add up are only a warning, because allowances, charges and gro
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -76,6 +77,12 @@ def info(code: str, field: str, message: str) -> Finding:
 def adds_up(net: Decimal, tax: Decimal, total: Decimal, *, tax_lines: int = 1) -> bool:
     """Say whether net plus tax is the total, within a cent for each tax line."""
     return abs(net + tax - total) <= _CENT * max(1, tax_lines)
+
+
+def any_adds_up(net: Decimal, taxes: Sequence[Decimal], total: Decimal) -> bool:
+    """Say whether net plus one of the taxes, which are in order, is the total, within a cent."""
+    at = bisect_left(taxes, total - net - _CENT)
+    return at < len(taxes) and taxes[at] <= total - net + _CENT
 
 
 def is_product(quantity: Decimal, price: Decimal, total: Decimal) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from enum import IntEnum
+from itertools import pairwise
 
 from pipeline.invoice.checks import error
 from pipeline.invoice.dates import PrintedDate
@@ -60,10 +62,10 @@ def printed_issue_days(index: DocumentIndex, currency: str | None) -> set[date]:
 def in_period(index: DocumentIndex, seen: Seen[PrintedDate]) -> bool:
     """Say whether a date is one end of a period: another date, or a day of the same month, stands across from it."""
     text = index.lines[seen.line].text
-    for other in index.dates_in(seen.line):
-        first, last = sorted((other, seen.token), key=lambda day: day.start)
-        if first is not last and _joins(text[first.end : last.start]):
-            return True
+    dates = index.dates_in(seen.line)
+    at = bisect_left(dates, seen.token.start, key=lambda day: day.start)
+    if any(_joins(text[first.end : last.start]) for first, last in pairwise(dates[max(0, at - 1) : at + 2])):
+        return True
     before = _DAY_BEFORE.search(text, max(0, seen.token.start - 30), seen.token.start)
     return before is not None and _joins(before["till"])
 
@@ -127,11 +129,10 @@ def _strength(index: DocumentIndex, seen: Seen[PrintedDate]) -> Strength:
     text = index.text_of_date_label(seen)
     if mentions(text, "invoice_date"):
         return Strength.INVOICE_DATE
-    before = index.lines[seen.line].text[: seen.token.start]
     words = words_of(text)
-    if (len(words) <= 2 and mentions(text, "date_word")) or any(mentions(before, title) for title in _TITLES):
-        return Strength.DATE
-    return Strength.WORD
+    is_titled = index.mentions_before(seen.line, seen.token.start, *_TITLES)
+    is_date = is_titled or (len(words) <= 2 and mentions(text, "date_word"))
+    return Strength.DATE if is_date else Strength.WORD
 
 
 def _joins(text: str) -> bool:

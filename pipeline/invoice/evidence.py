@@ -38,6 +38,10 @@ _COUNTRY_BEFORE = re.compile(rf"{_FREE}[A-Z]{{2}}[\s.\-]?\Z", re.IGNORECASE)
 # An identifier this short stands everywhere; it counts only beside its label.
 _SHORT_IDENTIFIER = 3
 _SHORTEST_TAX_NUMBER = 5
+# A country's two letters and one separator.
+_COUNTRY_REACH = 3
+# So many places of an identifier in one line are looked at: one more would say the same.
+_MOST_IN_LINE = 50
 # How many places of its first word a text is followed from.
 _STARTS = 80
 _MONEY_LABELS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE, Label.OTHER})
@@ -274,12 +278,14 @@ def _printed(index: DocumentIndex, claim: str, *, blanks: bool, behind_country: 
     joints = set(itertools.accumulate(map(len, parts)))
     for line, letters in enumerate(index.letters):
         at = letters.find(wanted) if wanted else -1
-        while at >= 0:
+        found = 0
+        while at >= 0 and found < _MOST_IN_LINE:
             text = index.lines[line].text
             places = index.letter_places(line)[at : at + len(wanted)]
             start = _start(text, places[0], behind_country=behind_country)
             is_whole = _IS_AT_END.match(text, places[-1] + 1) and _go_together(text, places, joints, blanks=blanks)
             if start is not None and is_whole:
+                found += 1
                 yield _Span(line, start, places[-1] + 1)
             at = letters.find(wanted, at + (len(wanted) if start is not None and is_whole else 1))
 
@@ -287,7 +293,7 @@ def _printed(index: DocumentIndex, claim: str, *, blanks: bool, behind_country: 
 def _start(text: str, place: int, *, behind_country: bool) -> int | None:
     """Return where an identifier begins, perhaps with the letters of a country; None where it goes on to the left."""
     if behind_country:
-        country = _COUNTRY_BEFORE.search(text, 0, place)
+        country = _COUNTRY_BEFORE.search(text, max(0, place - _COUNTRY_REACH), place)
         return country.start() if country else None
     return place if _IS_AT_START.match(text, place) else None
 

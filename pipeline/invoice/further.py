@@ -124,16 +124,15 @@ def _adjustments(
 def _is_beside(index: DocumentIndex, place: Money, reason: str | None) -> bool:
     """Say whether all words of a reason stand in the line of an amount, before it."""
     words = words_of(reason or "")
-    before = words_of(index.lines[place.line].text[: place.start])
+    before = words_of(index.text_so_far(place.line, place.start))
     return bool(words) and find_name(index, reason or "") is not None and all(word in before for word in words)
 
 
 def _mentions(index: DocumentIndex, place: Money, group: str) -> bool:
     if index.is_xml:
         return mentions(index.elements_around(place.line), group)
-    before = index.lines[place.line].text[: place.start]
     texts = index.texts_beside(place.line, place.start, place.end, most_above=1)
-    return mentions(before, group) or any(mentions(text, group) for text in texts)
+    return index.mentions_before(place.line, place.start, group) or any(mentions(text, group) for text in texts)
 
 
 def _payable(grounding: Grounding, claim: Decimal | str | None) -> Decimal | None:

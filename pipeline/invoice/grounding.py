@@ -57,6 +57,8 @@ _TOTAL_LABELS = {
 # A table row may wrap over this many lines; XML spreads it over many more.
 _ROW_LINES = 6
 _XML_ROW_LINES = 40
+# So many places of an amount are asked whether their label fits; if none of them does, that is told.
+_MOST_TRIED = 100
 # Any group but "number" lets an identifier stand at no label for an invoice's number.
 _ANY = "any"
 _DATE_LABELS = {"date": (Label.DATE,), "due_date": (Label.DUE_DATE,)}
@@ -74,6 +76,7 @@ class Grounding:
         self.rows: dict[int, Text] = {}
         self._currency: str | None = None
         self._used_rows: set[tuple[int, int]] = set()
+        self._money_places: dict[tuple[str, Collection[Label], bool], list[Money]] = {}
 
     def table(self) -> Table:
         """Return where the lines were found, once they are grounded."""
@@ -191,7 +194,7 @@ class Grounding:
         if claim is None:
             return None
         values = self._values(path, claim)
-        places = [place for value in values for place in find_money(self.index, value)]
+        places = [place for value in values for place in self._places(value)[:_MOST_TRIED]]
         fitting = [place for place in places if is_fitting(place)]
         if not fitting:
             message = f"{claim} is printed, but at no label for this; it was left out."
@@ -221,7 +224,7 @@ class Grounding:
         fitting = [value for value in values if not whole or value == value.to_integral_value()]
         if values and not fitting:
             self.findings.append(_maker(severity)("number_not_whole", path, f"{claim} is no whole number."))
-        places = [place for value in fitting for place in find_money(self.index, value, loose=True)[:1]]
+        places = [place for value in fitting for place in self._places(value, loose=True)[:1]]
         if fitting and not places:
             self._absent(path, str(claim), severity)
         if len({place.value for place in places}) > 1:
@@ -319,7 +322,7 @@ class Grounding:
             best = min(near, key=lambda place: (*self._fit(place, row, anchor), side * place.start))
             return [place for place in near if (place.line, place.start) == (best.line, best.start)]
         if not path.endswith("quantity"):
-            far = [place for value in values for place in find_money(self.index, value)]
+            far = [place for value in values for place in self._places(value)[:1]]
             if far and row is not None:
                 self.findings.append(
                     warning("not_beside_line", path, f"{far[0].value} is printed, but not beside its line.")
@@ -384,6 +387,13 @@ class Grounding:
         kept = self._keep(path, found)
         return kept.value if kept else None
 
+    def _places(self, value: Decimal, labels: Collection[Label] = (), *, loose: bool = False) -> list[Money]:
+        """Return the places of an amount anywhere; many fields may ask for one that stands in every row."""
+        key = (str(value), labels, loose)
+        if key not in self._money_places:
+            self._money_places[key] = find_money(self.index, value, labels=labels, loose=loose)
+        return self._money_places[key]
+
     def _amount(self, path: str, claim: Decimal | str | None, labels: Collection[Label]) -> Decimal | None:
         if claim is None:
             return None
@@ -394,7 +404,7 @@ class Grounding:
     ) -> list[Money]:
         """Return the best place of each value the claim can mean; says so where there is none."""
         values = self._values(path, claim, severity=severity)
-        options = [places[0] for value in values if (places := find_money(self.index, value, labels=labels))]
+        options = [places[0] for value in values if (places := self._places(value, labels))]
         if values and not options:
             # A zero that is not printed is no lie worth a review, yet it is no fact either.
             self._absent(path, str(claim), severity if any(values) else Severity.WARNING)

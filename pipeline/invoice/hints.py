@@ -37,7 +37,7 @@ def _number(index: DocumentIndex, _: Invoice) -> str | None:
 def _total(index: DocumentIndex, _: Invoice) -> str | None:
     found = {}
     for seen in index.all_amounts():
-        before = index.lines[seen.line].text[: seen.token.start]
+        before = index.text_so_far(seen.line, seen.token.start)
         if seen.token.money and not seen.token.part and amount_label(before) is Label.GRAND_TOTAL:
             found[seen.token.text] = before
     return _printed(*next(iter(found.items()))) if len(found) == 1 else None

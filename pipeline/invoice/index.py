@@ -13,14 +13,18 @@ from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.document.model import Document
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
-from pipeline.invoice.labels import Label, amount_label, date_label
-from pipeline.invoice.memo import kept_while_it_lives
+from pipeline.invoice.labels import AMOUNT_GROUPS, Label, amount_label, date_label, mentions_any, said
+from pipeline.invoice.memo import Memory, kept_while_it_lives
 from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
 from pipeline.invoice.places import Places
 from pipeline.invoice.words import fold, letters_of, words_in
 
 # How far above a value its column heading may stand, in lines.
 HEADING_LINES = 3
+# A line with more runs of digits is no line of an invoice: its numbers are not read, which `density` tells.
+MOST_NUMBERS_IN_LINE = 300
+# So far before a value, in characters, a word may stand that says what it is.
+_LABEL_REACH = 400
 # So deep a value of an XML document stands within the element that says what it is.
 _ELEMENTS_ABOVE = 2
 T = TypeVar("T")
@@ -31,6 +35,7 @@ _JOINT = re.compile(r"[-_./]")
 _LETTER_HEAD = re.compile(r"(?:\A|\s{2})[^\W\d_]{2}[^\d,:;]{0,40},\s(?:(?:den|de|le|the|li|am|dnia|a)\s)?\Z")
 _CELL = re.compile(r"\S+(?: \S+)*")
 _DIGIT = re.compile(r"\d")
+_DIGITS = re.compile(r"\d+")
 
 
 class Line(NamedTuple):
@@ -67,12 +72,16 @@ class DocumentIndex:
 
     def __init__(self, document: Document) -> None:
         self.lines = tuple(_lines(document))
+        # What was said of its texts, see `memo.remembering`.
+        self.memory: Memory = {}
         self.is_xml = "xml" in document.media_type
         self.first_page = document.pages[0].number if document.pages else 1
         self.places = Places(document.pages)
         self._amounts_by_line: dict[int, list[Amount]] = {}
         self._dates_by_line: dict[int, list[PrintedDate]] = {}
-        self.lines_with_digits = tuple(n for n, line in enumerate(self.lines) if _DIGIT.search(line.text))
+        with_digits = [n for n, line in enumerate(self.lines) if _DIGIT.search(line.text)]
+        self.dense_lines = frozenset(n for n in with_digits if _is_dense(self.lines[n].text))
+        self.lines_with_digits = tuple(n for n in with_digits if n not in self.dense_lines)
         for number in self.lines_with_digits:
             self._read_line(number, self.lines[number].text)
         self._all_amounts = tuple(_each(self._amounts_by_line))
@@ -81,6 +90,9 @@ class DocumentIndex:
         self.date_order: DateOrder | None = order_of(seen.token for seen in self._all_dates)
         self._amounts_by_size = self._group_amounts()
         self._amount_labels: dict[tuple[int, int, int], Label | None] = {}
+        self._groups_before: dict[tuple[int, int], frozenset[str]] = {}
+        self._labels_before: dict[tuple[int, int], Label | None] = {}
+        self._number_ends: dict[int, list[int]] = {}
         self._cells: dict[int, tuple[Cell, ...]] = {}
         self._letter_places: dict[int, list[int]] = {}
         self.folded = tuple(fold(line.text) for line in self.lines)
@@ -192,8 +204,7 @@ class DocumentIndex:
         """Return what the words before or above a number say it is."""
         place = (seen.line, seen.token.start, seen.token.end)
         if place not in self._amount_labels:
-            labels = (amount_label(text) for text in self._texts_of_amount(*place))
-            self._amount_labels[place] = next((label for label in labels if label is not None), None)
+            self._amount_labels[place] = next((one for one in self._labels_of_amount(*place) if one is not None), None)
         return self._amount_labels[place]
 
     def label_of_date(self, seen: Seen[PrintedDate]) -> Label | None:
@@ -210,7 +221,8 @@ class DocumentIndex:
     def text_of_date_label(self, seen: Seen[PrintedDate]) -> str:
         """Return the nearest text before or above a date that says what it is; empty where none does."""
         dates = self._dates_by_line[seen.line]
-        before = max((other.end for other in dates if other.end <= seen.token.start), default=0)
+        at = bisect_left(dates, seen.token.start, key=lambda date: date.start)
+        before = dates[at - 1].end if at else 0
         texts = self.texts_beside(seen.line, seen.token.start, seen.token.end, behind=before)
         return next((text for text in texts if date_label(text) is not None), "")
 
@@ -226,7 +238,33 @@ class DocumentIndex:
 
     def cells_before(self, line: int, start: int, *, behind: int = 0) -> list[str]:
         """Return the cells of a line between two places, which may cut some of them off."""
-        return _CELL.findall(self.lines[line].text, behind, start)
+        text = self.lines[line].text
+        return _CELL.findall(text, max(behind, _within_reach(text, start)), start)
+
+    def text_so_far(self, line: int, start: int) -> str:
+        """Return what stands in a line before a place, from the word on that is near enough to speak for it."""
+        text = self.lines[line].text
+        return text[_within_reach(text, start) : start]
+
+    def label_before(self, line: int, start: int) -> Label | None:
+        """Return what the words before a number in its line say it is."""
+        if self.groups_before(line, start).isdisjoint(AMOUNT_GROUPS):
+            return None
+        if (line, start) not in self._labels_before:
+            self._labels_before[line, start] = amount_label(self.text_so_far(line, start))
+        return self._labels_before[line, start]
+
+    def mentions_before(self, line: int, start: int, *groups: str) -> bool:
+        """Say whether the words before a place in its line have a phrase of one of these groups."""
+        return not self.groups_before(line, start).isdisjoint(groups) and mentions_any(
+            self.text_so_far(line, start), groups
+        )
+
+    def groups_before(self, line: int, start: int) -> frozenset[str]:
+        """Return the groups that may have a phrase before a place: most numbers have none, and are asked often."""
+        if (line, start) not in self._groups_before:
+            self._groups_before[line, start] = said(self.text_so_far(line, start)).groups
+        return self._groups_before[line, start]
 
     def elements_around(self, line: int) -> str:
         """Return the lines that open the elements around a value of an XML document, down to its own."""
@@ -234,7 +272,7 @@ class DocumentIndex:
 
     def text_before(self, line: int, start: int) -> str:
         """Return the words before a place: its line so far, or the heading above it."""
-        left = self.lines[line].text[:start]
+        left = self.text_so_far(line, start)
         if any(character.isalpha() for character in left):
             return left
         return next(iter(self._column_above(line, start, start + 1)), "")
@@ -260,18 +298,28 @@ class DocumentIndex:
                 if alone and not self._amounts_by_line.get(number):
                     yield above.text
                 return
-            for cell in self.cells(number):
-                if cell.start <= end + 2 and cell.end >= start - 2:
-                    yield cell.text
+            cells = self.cells(number)
+            for place in range(bisect_left(cells, start - 2, key=lambda cell: cell.end), len(cells)):
+                if cells[place].start > end + 2:
+                    break
+                # What is longer than that is text, and no heading.
+                if len(cells[place].text) <= _LABEL_REACH:
+                    yield cells[place].text
 
-    def _texts_of_amount(self, line: int, start: int, end: int) -> Iterator[str]:
-        """Yield the texts that may be the label of a number: what stands before it, then above it."""
-        text = self.lines[line].text
-        others = (other for other in self._amounts_by_line[line] if not other.percent and not other.part)
-        before = max((other.end for other in others if other.end <= start), default=0)
-        yield text[before:start]
-        yield text[:start]
-        yield from self._column_above(line, start, end)
+    def _labels_of_amount(self, line: int, start: int, end: int) -> Iterator[Label | None]:
+        """Yield what the texts say that may be the label of a number: what stands before it, then above it."""
+        yield amount_label(self.lines[line].text[max(self._number_before(line, start), start - _LABEL_REACH) : start])
+        yield self.label_before(line, start)
+        yield from map(amount_label, self._column_above(line, start, end))
+
+    def _number_before(self, line: int, start: int) -> int:
+        """Return where the last number before a place ends, 0 where there is none; a percentage belongs to a label."""
+        if line not in self._number_ends:
+            numbers = (one for one in self._amounts_by_line[line] if not one.percent and not one.part)
+            self._number_ends[line] = sorted(one.end for one in numbers)
+        ends = self._number_ends[line]
+        place = bisect_right(ends, start)
+        return ends[place - 1] if place else 0
 
     def _with_currency(self) -> Iterator[tuple[int, Amount]]:
         """Yield the amounts beside a currency, last first; a code and digits joined to it may be an identifier."""
@@ -288,11 +336,7 @@ class DocumentIndex:
     def _read_line(self, number: int, text: str) -> None:
         dates = find_dates(text)
         taken = [(date.start, date.end) for date in dates if not date.text.isdigit()]
-        amounts = [
-            amount
-            for amount in find_amounts(text)
-            if not any(start < amount.end and amount.start < end for start, end in taken)
-        ]
+        amounts = [amount for amount in find_amounts(text) if not _overlaps(amount, taken)]
         if dates:
             self._dates_by_line[number] = list(dates)
         if amounts:
@@ -322,6 +366,25 @@ class DocumentIndex:
 
 def _each(by_line: Mapping[int, Sequence[T]]) -> Iterator[Seen[T]]:
     return (Seen(line, token) for line, tokens in by_line.items() for token in tokens)
+
+
+def _overlaps(amount: Amount, spans: Sequence[tuple[int, int]]) -> bool:
+    """Say whether a number shares a character with one of the spans, which are in order and apart."""
+    at = bisect_left(spans, amount.end, key=lambda span: span[0])
+    return at > 0 and amount.start < spans[at - 1][1]
+
+
+def _is_dense(text: str) -> bool:
+    """Say whether a line holds more numbers than one of an invoice ever does."""
+    return len(text) > MOST_NUMBERS_IN_LINE and len(_DIGITS.findall(text)) > MOST_NUMBERS_IN_LINE
+
+
+def _within_reach(text: str, start: int) -> int:
+    """Return where the first word begins that is near enough to a place to say what stands there."""
+    if start <= _LABEL_REACH:
+        return 0
+    blank = text.find(" ", start - _LABEL_REACH, start)
+    return blank + 1 if blank >= 0 else start - _LABEL_REACH
 
 
 def _is_joined(text: str, start: int, end: int) -> bool:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from importlib import resources
 from typing import NamedTuple
 
+from pipeline.invoice.memo import kept_by_text
 from pipeline.invoice.words import words_of
 
 
@@ -31,17 +32,18 @@ class Label(StrEnum):
     OTHER_DATE = "other_date"
 
 
-_AMOUNT_GROUPS = ("grand_total", "gross", "total", "due", "net", "tax", "other")
+AMOUNT_GROUPS = ("grand_total", "gross", "total", "due", "net", "tax", "other")
+_WORD_END = 40
 _DATE_GROUPS = (Label.DATE, Label.DUE_DATE, Label.OTHER_DATE, "date_preposition")
 
 
-@functools.lru_cache(maxsize=8192)
+@kept_by_text
 def amount_label(text: str) -> Label | None:
     """Return what an amount is, from the words that stand before it.
 
     The order matters: `total without tax` names tax and total and is a net amount.
     """
-    if said(text).groups.isdisjoint(_AMOUNT_GROUPS):
+    if said(text).groups.isdisjoint(AMOUNT_GROUPS):
         return None
     has = functools.partial(mentions, text)
     if has("other"):
@@ -59,7 +61,7 @@ def amount_label(text: str) -> Label | None:
     return Label.TOTAL if has("total") else None
 
 
-@functools.lru_cache(maxsize=8192)
+@kept_by_text
 def date_label(text: str) -> Label | None:
     """Return what a date is, from the words that stand before it; the label nearest to the date counts."""
     words, begun = said(text)
@@ -91,10 +93,10 @@ def mentions_any(text: str, names: Iterable[str]) -> bool:
 
 def names_amount(text: str) -> bool:
     """Say whether a text has a phrase that may be the label of an amount."""
-    return mentions_any(text, _AMOUNT_GROUPS)
+    return mentions_any(text, AMOUNT_GROUPS)
 
 
-@functools.lru_cache(maxsize=8192)
+@kept_by_text
 def last_place(text: str, group: str) -> int:
     """Return where the last phrase of a group ends, in the words of the text; -1 where it has none."""
     here = said(text)
@@ -128,17 +130,22 @@ class Said(NamedTuple):
     groups: frozenset[str]
 
 
-@functools.lru_cache(maxsize=8192)
+@kept_by_text
 def said(text: str) -> Said:
     """Return what a text says; to look the words up first spares most searches for phrases."""
     words = words_of(text)
-    return Said(" ".join(words), frozenset[str]().union(*map(_groups_begun_by, words)))
+    return Said(" ".join(words), frozenset[str]().union(*map(_groups_begun_by, map(_ends_of, words))))
 
 
 def _ending(words: str, group: str) -> str:
     """Return the phrase of a group that ends a text of folded words; empty where none does."""
     found = _phrase_at_end(group).search(words) if group in said(words).groups else None
     return found.group() if found else ""
+
+
+def _ends_of(word: str) -> str:
+    """Return a word, of an endless one its two ends: no phrase asks for more, and it is kept in memory."""
+    return word if len(word) <= 2 * _WORD_END else word[:_WORD_END] + word[-_WORD_END:]
 
 
 @functools.lru_cache(maxsize=8192)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from pipeline.invoice.checks import error, lines_fit, sum_of_lines
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, mentions
+from pipeline.invoice.labels import Label
 from pipeline.invoice.model import Finding, Invoice
 
 _GROUPS = ("subtotal", "line_sum")
@@ -37,14 +37,11 @@ def _subtotals(index: DocumentIndex) -> set[Decimal]:
     for seen in index.all_amounts():
         line = index.lines[seen.line]
         readings = index.convention.readings(seen.token)
+        is_labelled = index.mentions_before(seen.line, seen.token.start, *_GROUPS)
         is_money = seen.token.money and not seen.token.percent and not seen.token.part
-        if is_money and not line.plain and len(readings) == 1 and _is_labelled(line.text[: seen.token.start]):
+        if is_money and not line.plain and len(readings) == 1 and is_labelled:
             found.add(abs(readings[0]))
     return found
-
-
-def _is_labelled(before: str) -> bool:
-    return any(mentions(before, group) for group in _GROUPS)
 
 
 def _explains(index: DocumentIndex, difference: Decimal) -> bool:

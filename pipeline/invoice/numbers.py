@@ -23,6 +23,8 @@ _APOSTROPHES = "'’٬"
 _MINUS = "-−–"
 # A longer run of digits is an account or a serial number, not money.
 _MAX_DIGITS = 18
+# Digits with a separator between any two of them; what is longer is not kept in memory to be compared.
+_MAX_CHARACTERS = 2 * _MAX_DIGITS
 
 _RUN = re.compile(rf"\d+(?:[.,{_APOSTROPHES}{_BLANKS}]\d+)*")
 _PLAIN = re.compile(r"\d+(?:[.,]\d+)*")
@@ -90,7 +92,7 @@ class Convention:
 def candidates(text: str) -> tuple[Decimal, ...]:
     """Return every value that a text holding one printed amount can mean; empty if it holds none or several."""
     if _PLAIN.fullmatch(text):
-        return _magnitudes(text)
+        return _magnitudes(text) if len(text) <= _MAX_CHARACTERS else ()
     numbers = [amount for amount in find_amounts(text) if not amount.part]
     amounts = [amount for amount in numbers if not amount.percent] or numbers
     return amounts[0].values if len(amounts) == 1 else ()
@@ -216,7 +218,7 @@ def _chain_end(run: str, words: list[tuple[int, int]], first: int) -> int:
 
 def _amount(text: str, start: int, end: int, *, spaced: bool, part: bool) -> Amount | None:
     core = text[start:end]
-    values = _magnitudes(core)
+    values = _magnitudes(core) if len(core) <= _MAX_CHARACTERS else ()
     if not values or not _stands_free(text, start, end):
         return None
     left, right = _left(text, start), _right(text, end)

@@ -6,14 +6,15 @@ import itertools
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, sum_of_lines
+from pipeline.invoice.checks import adds_up, any_adds_up, error, sum_of_lines
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, amount_label, mentions
+from pipeline.invoice.labels import Label
 from pipeline.invoice.model import Finding, Invoice
 from pipeline.invoice.numbers import Amount
 
 _CENT = Decimal("0.01")
 _MOST_CARRIED = 6
+_CARRIED = ("earlier_balance", "earlier_payment")
 _MOST_LINES = 12
 
 
@@ -82,21 +83,17 @@ def _carried(index: DocumentIndex) -> set[Decimal]:
     """Return what stands behind a label such as `previous balance`, and with a minus what is `already paid`."""
     carried = set()
     for line, amount in _money(index):
-        before = index.lines[line].text[: amount.start]
-        sign = -1 if mentions(before, "earlier_payment") else 1
-        if _is_carried(before):
+        sign = -1 if index.mentions_before(line, amount.start, "earlier_payment") else 1
+        if index.mentions_before(line, amount.start, *_CARRIED):
             carried |= {sign * abs(value) for value in index.convention.readings(amount)}
     return carried
-
-
-def _is_carried(label: str) -> bool:
-    return mentions(label, "earlier_balance") or mentions(label, "earlier_payment")
 
 
 def _is_explained(index: DocumentIndex, invoice: Invoice, total: Decimal, carried: Collection[Decimal]) -> bool:
     nets = {abs(value) for value, _ in _labelled(index, Label.NET)} | _subtotals(index) | _size(invoice.net_amount)
     taxes = {abs(value) for value, _ in _labelled(index, Label.TAX)} | _size(invoice.tax_amount)
-    if any(adds_up(net, tax, total) for net in nets for tax in taxes | {sum(taxes, Decimal(0))}):
+    all_taxes = sorted(taxes | {sum(taxes, Decimal(0))})
+    if any(any_adds_up(net, all_taxes, total) for net in nets):
         return True
     lines = sum_of_lines(invoice)
     if lines is not None and abs(abs(lines) - total) <= _CENT:
@@ -114,17 +111,16 @@ def _labelled(index: DocumentIndex, label: Label, *, percent: bool = False) -> I
     """Yield the amounts, or the percentages, with such a label before them in their line."""
     for line, amount in _money(index, percent=percent):
         readings = index.convention.readings(amount)
-        before = index.lines[line].text[: amount.start]
-        if len(readings) == 1 and amount_label(before) is label and not _is_carried(before):
+        is_labelled = index.label_before(line, amount.start) is label
+        if len(readings) == 1 and is_labelled and not index.mentions_before(line, amount.start, *_CARRIED):
             yield readings[0], amount
 
 
 def _subtotals(index: DocumentIndex) -> set[Decimal]:
-    found = ((index.lines[line].text[: amount.start], amount) for line, amount in _money(index))
     return {
         abs(value)
-        for before, amount in found
-        if mentions(before, "subtotal")
+        for line, amount in _money(index)
+        if index.mentions_before(line, amount.start, "subtotal")
         for value in index.convention.readings(amount)
     }
 

@@ -19,6 +19,7 @@ _DOMAIN = re.compile(r"(?:@|https?://|www\.)([\w.-]+)\.[a-z]{2,}", re.IGNORECASE
 _ADDRESS_MARKS = ("@", "://", "www.")
 # `Acme Ltd · 5 Main Street` in one line, above an address window: who sends the letter.
 _SENDER = re.compile(r"\s{0,6}[|·•●,;–-]\s+\S.*\d")
+_COLON = re.compile(r"\s*:")
 _IDENTITY_LINES = 10
 _FEWEST_LETTERS = 4
 _HEADS = ("column", "quantity", "price", "total", "net", "tax")
@@ -69,8 +70,8 @@ def _is_label(index: DocumentIndex, name: str) -> bool:
     if is_label(name, groups()):
         return True
     folded = fold(name)
-    ends = [folded_line[at + len(folded) :] for folded_line, at in _folded_places(index, folded)]
-    return bool(ends) and all(end.lstrip().startswith(":") for end in ends)
+    ends = [_COLON.match(line, at + len(folded)) for line, at in _folded_places(index, folded)]
+    return bool(ends) and all(ends)
 
 
 def _exchanged(index: DocumentIndex, vendor: str, buyer: str | None) -> Iterator[Finding]:

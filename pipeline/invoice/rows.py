@@ -374,9 +374,9 @@ def _head(index: DocumentIndex) -> int | None:
 def _starts_row(index: DocumentIndex, line: int) -> bool:
     """Say whether a line prints words and an amount without the label of a sum."""
     for one in index.amounts_in(line):
-        before = index.lines[line].text[: one.start]
+        before = index.text_so_far(line, one.start)
         if one.money and not one.percent and any(map(str.isalpha, before)):
-            return amount_label(before) is None
+            return index.label_before(line, one.start) is None
     return False
 
 
@@ -396,14 +396,14 @@ def _products(index: DocumentIndex, line: int) -> Iterator[_Product]:
 def _is_line(index: DocumentIndex, product: _Product, ends: set[int]) -> bool:
     """Say whether a row is one of the table: in its column of totals, and with no label of a sum."""
     in_column = any(abs(product.end - end) <= _ALIGNED for end in ends)
-    before = index.lines[product.line].text[: product.start]
+    before = index.text_so_far(product.line, product.start)
     is_telling = product.is_money and 1 not in (abs(product.quantity), abs(product.price))
     has_place = in_column or (not ends and is_telling)
-    return has_place and any(map(str.isalpha, before)) and amount_label(before) not in _SUMS
+    return has_place and any(map(str.isalpha, before)) and index.label_before(product.line, product.start) not in _SUMS
 
 
 def _is_row(index: DocumentIndex, seen: Seen[Amount]) -> bool:
-    return amount_label(index.lines[seen.line].text[: seen.token.start]) is None
+    return index.label_before(seen.line, seen.token.start) is None
 
 
 def _column_ends(table: Table, invoice: Invoice) -> set[int]:

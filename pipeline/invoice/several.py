@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from pipeline.invoice.checks import error
 from pipeline.invoice.index import DocumentIndex, Seen
-from pipeline.invoice.labels import Label, amount_label, mentions
+from pipeline.invoice.labels import Label, mentions
 from pipeline.invoice.model import Finding, Kind
 from pipeline.invoice.references import Reference, Standing, references
 from pipeline.invoice.words import squeeze
@@ -54,9 +54,9 @@ def _parts(index: DocumentIndex) -> list[_Part]:
     for amount in index.all_amounts():
         part = _part_at(index, parts, amount.line)
         readings = index.convention.readings(amount.token)
-        before = index.lines[amount.line].text[: amount.token.start]
-        if part and amount.token.money and len(readings) == 1 and amount_label(before) in _TOTALS:
-            part.totals.add(abs(readings[0]))
+        if part and amount.token.money and len(readings) == 1:
+            is_total = index.label_before(amount.line, amount.token.start) in _TOTALS
+            part.totals |= {abs(readings[0])} if is_total else set()
     for day in index.dates():
         part = _part_at(index, parts, day.line)
         if part and index.label_of_date(Seen(day.line, day.token)) is Label.DATE:
@@ -66,7 +66,7 @@ def _parts(index: DocumentIndex) -> list[_Part]:
 
 def heads_an_invoice(index: DocumentIndex, one: Reference) -> bool:
     """Say whether a number may begin an invoice; instalments are named with an amount, credited ones with a date."""
-    before = index.lines[one.line].text[: one.start]
+    before = index.text_so_far(one.line, one.start)
     is_alone = (
         not mentions(before, Label.OTHER_DATE)
         and not index.dates_in(one.line)

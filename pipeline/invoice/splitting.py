@@ -17,7 +17,7 @@ from pipeline.document.model import Document
 from pipeline.invoice.checks import error, info
 from pipeline.invoice.index import DocumentIndex, Seen, index_of
 from pipeline.invoice.labels import Label, leading
-from pipeline.invoice.memo import kept_while_it_lives
+from pipeline.invoice.memo import kept_while_it_lives, remembering
 from pipeline.invoice.model import Finding
 from pipeline.invoice.references import Standing, references
 from pipeline.invoice.several import heads_an_invoice, is_same_number
@@ -120,7 +120,8 @@ def split_document(document: Document) -> Split:
     index = index_of(document)
     if index.is_xml or document.attachments or len(document.pages) < 2:
         return Split((Part(tuple(Signs(page.number) for page in document.pages)),))
-    return split_pages(signs_of(document, index))
+    with remembering(index.memory):
+        return split_pages(signs_of(document, index))
 
 
 def split_pages(pages: Sequence[Signs]) -> Split:

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, info, warning
+from pipeline.invoice.checks import adds_up, any_adds_up, error, info, warning
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, amount_label, mentions, names_amount
+from pipeline.invoice.labels import Label, names_amount
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
 
@@ -18,12 +18,20 @@ _HEADING_REACH = 4
 # So many allowances and charges may stand between a subtotal and the total; with more, any sum can be explained.
 _MOST_OTHERS = 6
 _MOST_TAXES = 5
+# So many different amounts may have the same label; sums of more of them would prove anything.
+_MOST_LABELLED = 500
 _LABELS = {"net_amount": Label.NET, "tax_amount": Label.TAX}
 _WORDS = {"net_amount": "net amount", "tax_amount": "tax"}
 
 
 def sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     """Find totals, net amounts and taxes that are other amounts of the page, and printed sums that do not add up."""
+    if has_too_many_sums(index):
+        message = (
+            f"The document labels more than {_MOST_LABELLED} amounts as sums; they were not held against each other."
+        )
+        yield error("too_many_sums", "total_amount", message)
+        return
     labelled = labelled_sizes(index)
     yield from _total(labelled, invoice)
     for field in _LABELS:
@@ -49,6 +57,11 @@ def labelled_sizes(index: DocumentIndex) -> Labelled:
             if label is not None:
                 sizes[label].add(abs(readings[0]))
     return sizes
+
+
+def has_too_many_sums(index: DocumentIndex) -> bool:
+    """Say whether far more amounts are labelled as totals, net amounts or taxes than an invoice ever has."""
+    return any(len(sizes) > _MOST_LABELLED for sizes in labelled_sizes(index).values())
 
 
 def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
@@ -114,7 +127,8 @@ def _printed_sum(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     if not nets or not taxes or len(taxes) > _MOST_TAXES or len(others) > _MOST_OTHERS or abs(total) in nets:
         return
     reachable = {base + part for base in nets for part in _sums_of(taxes)}
-    if not any(_leads_to(abs(total), start, others) for start in reachable):
+    differences = _differences(others)
+    if not any(any_adds_up(start, differences, abs(total)) for start in reachable):
         base, part = max(nets), max(taxes)
         message = f"The document prints {base} and tax of {part}, which make {base + part}; the total says {total}."
         yield error("printed_sum_mismatch", "total_amount", message)
@@ -138,11 +152,10 @@ def _beside_labels(index: DocumentIndex) -> tuple[Labelled, set[Decimal]]:
     subtotals: set[Decimal] = set()
     for seen in index.all_amounts():
         readings = index.convention.readings(seen.token)
-        before = index.lines[seen.line].text[: seen.token.start]
-        label = amount_label(before)
+        label = index.label_before(seen.line, seen.token.start)
         if label and seen.token.money and not seen.token.percent and len(readings) == 1:
             labelled[label].add(abs(readings[0]))
-            if mentions(before, "subtotal"):
+            if index.mentions_before(seen.line, seen.token.start, "subtotal"):
                 subtotals.add(abs(readings[0]))
     return labelled, subtotals
 
@@ -154,13 +167,11 @@ def _sums_of(amounts: Collection[Decimal]) -> set[Decimal]:
     return {sum(choice, Decimal(0)) for choice in choices} | set(amounts)
 
 
-def _leads_to(total: Decimal, start: Decimal, others: Collection[Decimal]) -> bool:
-    """Say whether allowances and charges can lead from net plus tax to the total."""
+def _differences(others: Collection[Decimal]) -> list[Decimal]:
+    """Return how far allowances and charges can lead from net plus tax, in order."""
     signs = itertools.product((-1, 0, 1), repeat=len(others))
-    return any(
-        adds_up(start, sum((sign * one for sign, one in zip(choice, others, strict=True)), Decimal(0)), total)
-        for choice in signs
-    )
+    sums = (sum((sign * one for sign, one in zip(choice, others, strict=True)), Decimal(0)) for choice in signs)
+    return sorted(set(sums))
 
 
 def _derived(invoice: Invoice) -> Iterator[Finding]:

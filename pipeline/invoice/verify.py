@@ -10,12 +10,14 @@ from typing import Any
 from pipeline.document.model import Document
 from pipeline.invoice.by_person import CORRECTED, PersonsValue, claims_with, lay_over, printed_place
 from pipeline.invoice.checks import check, error, sort_findings
+from pipeline.invoice.density import density_doubts
 from pipeline.invoice.derived import derive
 from pipeline.invoice.doubts import doubts
 from pipeline.invoice.further import further_doubts, ground_further
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
+from pipeline.invoice.memo import remembering
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
 from pipeline.invoice.own_fields import OwnField, check_own_fields, ground_own_fields
 from pipeline.invoice.paths import KIND_PATH
@@ -92,22 +94,8 @@ def verify(
     if by_person:
         extraction = Extraction.model_validate(claims_with(extraction.model_dump(), by_person))
     index = index_of(document)
-    if extraction.kind is Kind.OTHER:
-        said = lay_over(Invoice(), {}, _missed_invoice(index), values=_of_kind(by_person), look=printed_place(index))
-        return Verified(Kind.OTHER, findings=said.findings)
-    if only_seen(document):
-        return _only_seen(extraction, by_person, index)
-    grounding = Grounding(index, extraction.kind)
-    grounded = _grounded(grounding, extraction, own_fields)
-    derived = derive(grounded, extraction, grounding.evidence, grounding.findings)
-    laid = lay_over(derived.invoice, derived.evidence, derived.findings, values=by_person, look=printed_place(index))
-    known = {finding.field for finding in laid.findings if finding.code != CORRECTED}
-    checks = [*check(laid.invoice, extraction.kind), *check_own_fields(laid.invoice.own_fields, own_fields)]
-    checked = [f for f in checks if not (f.code.endswith("_missing") and f.field in known)]
-    found = [*doubts(grounding.table(), laid.invoice, extraction.kind), *further_doubts(index, laid.invoice)]
-    unsure = recognition_doubts(document, laid.invoice, laid.evidence)
-    findings = with_hints([*laid.findings, *_with_split(found, document), *unsure, *checked], index, laid.invoice)
-    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(findings))
+    with remembering(index.memory):
+        return _verified(extraction, document, index, own_fields=own_fields, by_person=by_person)
 
 
 def apply_corrections(
@@ -125,6 +113,36 @@ def apply_corrections(
         else:
             _correct(merged, path, value)
     return merged
+
+
+def _verified(
+    extraction: Extraction,
+    document: Document,
+    index: DocumentIndex,
+    *,
+    own_fields: Sequence[OwnField],
+    by_person: Sequence[PersonsValue],
+) -> Verified:
+    if extraction.kind is Kind.OTHER:
+        said = lay_over(Invoice(), {}, _missed_invoice(index), values=_of_kind(by_person), look=printed_place(index))
+        return Verified(Kind.OTHER, findings=said.findings)
+    if only_seen(document):
+        return _only_seen(extraction, by_person, index)
+    grounding = Grounding(index, extraction.kind)
+    grounded = _grounded(grounding, extraction, own_fields)
+    derived = derive(grounded, extraction, grounding.evidence, grounding.findings)
+    laid = lay_over(derived.invoice, derived.evidence, derived.findings, values=by_person, look=printed_place(index))
+    known = {finding.field for finding in laid.findings if finding.code != CORRECTED}
+    checks = [*check(laid.invoice, extraction.kind), *check_own_fields(laid.invoice.own_fields, own_fields)]
+    checked = [f for f in checks if not (f.code.endswith("_missing") and f.field in known)]
+    found = [
+        *density_doubts(index),
+        *doubts(grounding.table(), laid.invoice, extraction.kind),
+        *further_doubts(index, laid.invoice),
+    ]
+    unsure = recognition_doubts(document, laid.invoice, laid.evidence)
+    findings = with_hints([*laid.findings, *_with_split(found, document), *unsure, *checked], index, laid.invoice)
+    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(findings))
 
 
 def _grounded(grounding: Grounding, extraction: Extraction, own_fields: Sequence[OwnField]) -> Invoice:
@@ -168,7 +186,7 @@ def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:
 
 def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:
     if not invoice_signs(index):
-        return ()
+        return tuple(density_doubts(index))
     message = "This was read as no invoice, but it has the title or the number of an invoice, and a total."
     return (error("may_be_invoice", "kind", message),)
 
