@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Memory = dict[tuple[Hashable, ...], Any]
 
 # Longer texts are hardly met in another document, and would stay in memory behind their own.
-_LONGEST_SHARED = 48
+_LONGEST_SHARED = 120
 _LONGEST_KEPT = 500
 _MOST_KEPT = 8192
 _memory: ContextVar[Memory | None] = ContextVar("memory", default=None)
