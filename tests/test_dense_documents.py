@@ -63,6 +63,7 @@ def codes(verified: Verified) -> set[str]:
     return {finding.code for finding in verified.findings}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", _WIDTHS)
 @pytest.mark.parametrize("name", ["totals", "rows", "names"])
 def test_four_times_the_text_is_not_sixteen_times_the_work(name: str, width: int) -> None:
@@ -122,7 +123,7 @@ def test_a_long_text_is_remembered_with_its_document_alone() -> None:
         return len(text)
 
     memory: Memory = {}
-    short, long, endless = "Total", "a long line " * 10, "x" * 10_000
+    short, long, endless = "Total", "a long line " * 20, "x" * 10_000
     for _ in range(2):
         length(short)
         length(long)
