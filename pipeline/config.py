@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -172,25 +172,66 @@ def _from_options(options: Values) -> Iterator[tuple[str, str, str, Any]]:
 def _explained(error: ValidationError, sources: Mapping[tuple[str, str], str], path: str) -> ConfigError:
     """Turn the first mistake into one sentence and a remedy."""
     first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
-    section, key = where[0], where[1] if len(where) > 1 else ""
+    section, key = (*(str(part) for part in first["loc"][:2]), "")[:2]
     origin = sources.get((section, key)) or next((o for (s, _), o in sources.items() if s == section), path)
-    name = f"[{section}] {key}".strip()
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(section if key else "")
-        return ConfigError(f"{origin}: unknown setting {name}", hint=f"known here: {', '.join(known)}")
-    shown = "" if _is_secret(section, key) else f" = {first['input']!r}"
-    return ConfigError(f"{origin}: {name}{shown}: {first['msg']}", hint=f"see {SETTINGS_NAME} for {name}")
+    place = _placed(first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            return ConfigError(f"{origin}: unknown setting {place.name}", hint=f"known here: {', '.join(place.known)}")
+        case "missing":
+            return ConfigError(f"{origin}: {place.name} is missing", hint=f"known here: {', '.join(place.known)}")
+        case _:
+            said = _said(error, place.is_secret)
+            return ConfigError(
+                f"{origin}: {place.name}{said}", hint=f"see {SETTINGS_NAME} for [{section}] {key}".strip()
+            )
 
 
-def _is_secret(section: str, key: str) -> bool:
-    """Say whether a setting holds what no message may show."""
-    part = Settings.model_fields[section].annotation if section in Settings.model_fields else None
-    field = part.model_fields.get(key) if isinstance(part, type) and issubclass(part, BaseModel) else None
-    return field is not None and "SecretStr" in str(field.annotation)
+class _Place(NamedTuple):
+    """Hold a setting's full name, the keys known beside it, and whether no message may show its value."""
+
+    name: str
+    known: list[str]
+    is_secret: bool
 
 
-def _known_keys(section: str) -> list[str]:
-    field = Settings.model_fields.get(section)
-    model = field.annotation if field else Settings
-    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+def _placed(loc: Sequence[int | str]) -> _Place:
+    """Follow the place of a mistake through the settings; nobody counts entries from 0."""
+    names: list[str] = []
+    table: type[BaseModel] | None = Settings
+    known, is_secret = table, False
+    for part in loc:
+        if isinstance(part, int):
+            names.append(f"entry {part + 1}:")
+            continue
+        if table is None:
+            break  # no key, but the branch of a choice
+        field, known = table.model_fields.get(part), table
+        names.append(part if names else f"[{part}]")
+        is_secret = field is not None and "SecretStr" in str(field.annotation)
+        table = _table_in(field.annotation) if field else None
+    return _Place(" ".join(names).removesuffix(":"), sorted(known.model_fields), is_secret)
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the class of a section, or of the entries of a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for one in get_args(annotation) if (table := _table_in(one))), None)
+
+
+def _said(error: ValidationError, is_secret: bool) -> str:
+    """Return the wrong value, where it may be shown, and what is wrong with it."""
+    first, *others = error.errors()
+    # A list or a table may hold a secret somewhere inside.
+    shown = f" = {first['input']!r}" if isinstance(first["input"], str | int | float) and not is_secret else ""
+    branch = first["loc"][:-1]
+    message = first["msg"].removeprefix("Value error, ")
+    if not any(one["loc"] == (*branch, "literal['auto']") for one in others):
+        return f"{shown}: {message}"
+    # Of a choice pydantic tells each branch by itself.
+    return (
+        f'{shown}: a number or "auto" is wanted'
+        if first["type"].startswith("int_")
+        else f'{shown}: {message}, or "auto"'
+    )
