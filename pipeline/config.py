@@ -198,8 +198,9 @@ class _Place(NamedTuple):
 def _placed(loc: Sequence[int | str]) -> _Place:
     """Follow the place of a mistake through the settings; nobody counts entries from 0."""
     names: list[str] = []
-    table: type[BaseModel] | None = Settings
-    known, is_secret = table, False
+    known: type[BaseModel] = Settings
+    table: type[BaseModel] | None = known
+    is_secret = False
     for part in loc:
         if isinstance(part, int):
             names.append(f"entry {part + 1}:")

@@ -21,7 +21,7 @@ from pipeline.app import open_folders, usable_agents
 from pipeline.config import SETTINGS_NAME, Settings, config_folder
 from pipeline.document.scan.presence import INSTALL, missing_libraries
 from pipeline.document.scan.settings import ScanSettings
-from pipeline.errors import PipelineError
+from pipeline.errors import HostFault, ModelSetupFault, PipelineError
 from pipeline.languages import Language
 from pipeline.llm.discovery import HostFacts, ModelFacts
 from pipeline.llm.hosts import HostedModel, HostSettings, host_from, look_at
@@ -38,6 +38,7 @@ _MEASURED_WORDS = 25  # some 600 tokens: hexadecimal digits are the worst case o
 _MEASURED_ANSWER_TOKENS = 64
 # What a one-page invoice takes, by `tests/benchmarks/tokens.py` and the cache of a server that keeps prefixes.
 _INVOICE_PROMPT_TOKENS, _INVOICE_ANSWER_TOKENS = 2200, 300
+_HOSTS = "hosts"
 _TOOL_RESULT = "4242"
 _ADD_TOOL: JsonObject = {
     "type": "function",
@@ -65,6 +66,11 @@ class Grade(StrEnum):
     GOOD = "good"
     POOR = "poor"
     BAD = "bad"
+    AWAY = "away"
+    """This host takes no calls; told as bad, or as poor where another host takes them."""
+
+
+_UNFIT = frozenset({Grade.BAD, Grade.AWAY})
 
 
 @dataclass(frozen=True)
@@ -95,12 +101,52 @@ async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
     yield _watch_check(settings)
     yield _daemon_check(settings)
     yield _scan_check(settings.scan)
-    for host in _hosts(settings.llm):
-        try:
-            async for check in _examine_host(host, settings):
-                yield check
-        except PipelineError as error:
-            yield Check("LM Studio", Grade.BAD, error.message, error.hint)
+    async for check in _examine_hosts(settings):
+        yield check
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """Say in one sentence what all checks come to."""
+    if any(check.grade is Grade.BAD for check in checks):
+        return "The pipeline cannot work yet."
+    some = next((check for check in checks if check.name == _HOSTS and check.grade is not Grade.GOOD), None)
+    return f"The pipeline works, with {some.seen}." if some else "Everything needed is there."
+
+
+async def _examine_hosts(settings: Settings) -> AsyncIterator[Check]:
+    """Yield the checks of every host; one that is away keeps nobody from working while another is there."""
+    hosts = _hosts(settings.llm)
+    if len(hosts) == 1:
+        async for check in _examine_host(hosts[0], settings):
+            yield _told(check, Grade.BAD)
+        return
+    working, away = 0, []
+    for host in hosts:
+        checks = [check async for check in _examine_host(host, settings)]
+        grades = {check.grade for check in checks}
+        working += not _UNFIT & grades
+        if Grade.AWAY in grades:
+            away += checks
+            continue
+        for check in checks:
+            yield check
+    for check in away:
+        yield _told(check, Grade.POOR if working else Grade.BAD)
+    if working:
+        is_all = working == len(hosts)
+        remedy = "" if is_all else "mend what is said of the others, or take them out of [[llm.hosts]]"
+        yield Check(_HOSTS, Grade.GOOD if is_all else Grade.POOR, f"{working} of {len(hosts)} hosts", remedy)
+
+
+def _told(check: Check, grade: Grade) -> Check:
+    """Return a check with the grade that being away comes to."""
+    return replace(check, grade=grade) if check.grade is Grade.AWAY else check
+
+
+def _failed(name: str, error: PipelineError) -> Check:
+    """Return the check that ended in an error; work is sent to no host that is lost or refuses us."""
+    grade = Grade.AWAY if isinstance(error, HostFault | ModelSetupFault) else Grade.BAD
+    return Check(name, grade, error.message, error.hint)
 
 
 def _hosts(llm: HostSettings) -> tuple[HostSettings, ...]:
@@ -108,6 +154,14 @@ def _hosts(llm: HostSettings) -> tuple[HostSettings, ...]:
 
 
 async def _examine_host(llm: HostSettings, settings: Settings) -> AsyncIterator[Check]:
+    try:
+        async for check in _look_closely(llm, settings):
+            yield check
+    except PipelineError as error:
+        yield _failed("LM Studio", error)
+
+
+async def _look_closely(llm: HostSettings, settings: Settings) -> AsyncIterator[Check]:
     facts = await look_at(llm)
     yield _host_check(facts)
     if not facts.reachable or facts.needs_key:
@@ -167,7 +221,7 @@ def _scan_check(scan: ScanSettings) -> Check:
 def _host_check(facts: HostFacts) -> Check:
     if not facts.reachable or facts.needs_key:
         remedy = facts.hint or "start LM Studio's server: `lms server start`"
-        return Check("LM Studio", Grade.BAD, f"{facts.address}: {facts.error}", remedy)
+        return Check("LM Studio", Grade.AWAY, f"{facts.address}: {facts.error}", remedy)
     if not facts.is_lm_studio:
         seen = f"{facts.address} answers, but not as LM Studio does"
         return Check("LM Studio", Grade.POOR, seen, "check the address; other OpenAI-compatible servers may work")
@@ -179,7 +233,7 @@ def _model_check(facts: HostFacts, model: ModelFacts | None, *, asked: str) -> C
     if model is None:
         wanted = f"{asked} is not there" if asked else "none is loaded"
         remedy = "load one: lms load google/gemma-3-12b --context-length 16384 --parallel 4"
-        return Check("model", Grade.BAD, f"{wanted} (there are: {names})", remedy)
+        return Check("model", Grade.AWAY, f"{wanted} (there are: {names})", remedy)
     if model.loaded is False:
         return Check("model", Grade.POOR, f"{model.name} is not loaded", "the first job loads it; or use `lms load`")
     return Check("model", Grade.GOOD, model.name)
@@ -207,15 +261,15 @@ async def _model_at_work(host: HostedModel, *, learn: Callable[[Language], None]
     """Let the model do what sessions will ask of it: tool calls, or at least answers in JSON."""
     tools = await _guarded("tool call", _tool_call(host))
     answer = await _guarded("JSON answer", _json_answer(host))
-    if tools.grade is Grade.BAD and answer.grade is not Grade.BAD:
+    if tools.grade in _UNFIT and answer.grade not in _UNFIT:
         remedy = f"sessions will act by JSON instead; {tools.remedy}"
         tools = replace(tools, grade=Grade.POOR, remedy=remedy)
         learn(Language.JSON)
-    elif tools.grade is not Grade.BAD:
+    elif tools.grade not in _UNFIT:
         learn(Language.TOOLS)
     yield tools
     yield answer
-    if Grade.BAD not in (tools.grade, answer.grade):
+    if not _UNFIT & {tools.grade, answer.grade}:
         async for check in _speed(host):
             yield check
 
@@ -224,7 +278,7 @@ async def _guarded(name: str, check: Awaitable[Check]) -> Check:
     try:
         return await check
     except PipelineError as error:
-        return Check(name, Grade.BAD, error.message, error.hint)
+        return _failed(name, error)
 
 
 async def _tool_call(model: Model) -> Check:

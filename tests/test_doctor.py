@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.app import open_folders
 from pipeline.config import Settings, shipped_config
-from pipeline.doctor import Check, Grade, examine_setup
+from pipeline.doctor import Check, Grade, examine_setup, verdict
 from pipeline.errors import ConfigError
+from pipeline.llm.pool import LlmSettings
 from pipeline.llm.standin import Fault, FaultRule, StandInServer, StandInSettings
 
 ORDER = [
@@ -81,6 +82,30 @@ async def test_an_absent_server_ends_the_examination(settings: Settings) -> None
     assert list(checks) == ORDER[: ORDER.index("LM Studio") + 1]
     assert checks["LM Studio"].grade is Grade.BAD
     assert "lms server start" in checks["LM Studio"].remedy
+
+
+@pytest.mark.parametrize(("away", "last"), [(False, "2 of 2 hosts"), (True, "1 of 2 hosts")])
+async def test_one_host_is_enough(settings: Settings, away: bool, last: str) -> None:
+    """What a host lacks that is away is a note with its remedy, and the last line says how many hosts there are."""
+    async with StandInServer() as server, StandInServer() as other:
+        urls = ("http://127.0.0.1:9/v1" if away else other.base_url, server.base_url)
+        llm = LlmSettings.model_validate({"hosts": [{"base_url": url} for url in urls]})
+        checks = [check async for check in examine_setup(settings.model_copy(update={"llm": llm}))]
+
+    assert Grade.BAD not in {check.grade for check in checks}
+    assert checks[-1].seen == last
+    assert verdict(checks) == (f"The pipeline works, with {last}." if away else "Everything needed is there.")
+    noted = [check for check in checks if check.grade is Grade.POOR]
+    assert all(check.remedy for check in noted)
+    assert [check.name for check in noted] == (["LM Studio", "hosts"] if away else [])
+
+
+async def test_without_any_host_nothing_works(settings: Settings) -> None:
+    """Where all of several hosts are away, each is bad."""
+    llm = LlmSettings.model_validate({"hosts": [{"base_url": f"http://127.0.0.1:{port}/v1"} for port in (9, 10)]})
+    checks = [check async for check in examine_setup(settings.model_copy(update={"llm": llm}))]
+    assert [check.grade for check in checks if check.name == "LM Studio"] == [Grade.BAD, Grade.BAD]
+    assert verdict(checks) == "The pipeline cannot work yet."
 
 
 @pytest.mark.parametrize(
