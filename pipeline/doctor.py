@@ -32,6 +32,9 @@ from pipeline.watch import file_system, must_poll
 
 _MIN_FREE_BYTES = 200_000_000
 _MIN_CONTEXT_TOKENS = 8192
+_USUAL_CONTEXT_TOKENS = 32_768
+_SHORT_CONTEXT_TOKENS = 4096
+_USUAL_MODEL = "google/gemma-3-12b"
 _PATIENCE_SECONDS = 20.0
 _MEASURING_SECONDS = 120.0
 _MEASURED_WORDS = 25  # some 600 tokens: hexadecimal digits are the worst case of every tokenizer
@@ -113,6 +116,38 @@ def verdict(checks: Sequence[Check]) -> str:
     return f"The pipeline works, with {some.seen}." if some else "Everything needed is there."
 
 
+def model_check(facts: HostFacts, model: ModelFacts | None, *, asked: str) -> Check:
+    """Say whether the model is there that is asked for, or any where none is named."""
+    names = ", ".join(one.name for one in facts.models[:8]) or "none"
+    if model is None:
+        wanted = f"{asked} is not there" if asked else "none is loaded"
+        instead = "set [llm] model to one of these, or load it" if asked and facts.models else "load one"
+        return Check("model", Grade.AWAY, f"{wanted} (there are: {names})", f"{instead}: {_loading(asked, facts)}")
+    if model.loaded is False:
+        remedy = f"the first job loads it; or do it now: {_loading(model.name, facts)}"
+        loaded = facts.loaded_model
+        instead = f"; or set [llm] model to {loaded.name}, which is loaded" if loaded else ""
+        return Check("model", Grade.POOR, f"{model.name} is not loaded", remedy + instead)
+    return Check("model", Grade.GOOD, model.name)
+
+
+def context_check(model: ModelFacts, llm: HostSettings) -> Check:
+    """Say how much the model takes at once, by the settings or by what its server tells."""
+    slots = model.slots if llm.slots == "auto" else llm.slots
+    context = model.context_tokens if llm.context_tokens == "auto" else llm.context_tokens
+    told = f"{slots} slots" if slots else "slots unknown, 4 are assumed"
+    if context is None:
+        remedy = f"set [llm] context_tokens{'' if slots else ' and slots'}"
+        return Check("context", Grade.POOR, f"context unknown, {told}", remedy)
+    seen = f"{context} tokens, {told}"
+    if context < _SHORT_CONTEXT_TOKENS:
+        seen += ": long invoices are read in parts, and slowly"
+    if context < _MIN_CONTEXT_TOKENS:
+        remedy = f"load the model with --context-length {_USUAL_CONTEXT_TOKENS}"
+        return Check("context", Grade.POOR, seen, remedy)
+    return Check("context", Grade.GOOD, seen)
+
+
 async def _examine_hosts(settings: Settings) -> AsyncIterator[Check]:
     """Yield the checks of every host; one that is away keeps nobody from working while another is there."""
     hosts = _hosts(settings.llm)
@@ -167,10 +202,10 @@ async def _look_closely(llm: HostSettings, settings: Settings) -> AsyncIterator[
     if not facts.reachable or facts.needs_key:
         return
     model = facts.pick(llm.model)
-    yield _model_check(facts, model, asked=llm.model)
+    yield model_check(facts, model, asked=llm.model)
     if model is None:
         return
-    yield _context_check(model, llm)
+    yield context_check(model, llm)
     yield _vision_check(model)
     host = host_from(llm.model_copy(update={"max_wait_seconds": _PATIENCE_SECONDS}))
     try:
@@ -221,35 +256,18 @@ def _scan_check(scan: ScanSettings) -> Check:
 def _host_check(facts: HostFacts) -> Check:
     if not facts.reachable or facts.needs_key:
         remedy = facts.hint or "start LM Studio's server: `lms server start`"
-        return Check("LM Studio", Grade.AWAY, f"{facts.address}: {facts.error}", remedy)
+        seen = facts.error if facts.address in facts.error else f"{facts.address}: {facts.error}"
+        return Check("LM Studio", Grade.AWAY, seen, remedy)
     if not facts.is_lm_studio:
         seen = f"{facts.address} answers, but not as LM Studio does"
         return Check("LM Studio", Grade.POOR, seen, "check the address; other OpenAI-compatible servers may work")
     return Check("LM Studio", Grade.GOOD, facts.address)
 
 
-def _model_check(facts: HostFacts, model: ModelFacts | None, *, asked: str) -> Check:
-    names = ", ".join(one.name for one in facts.models[:8]) or "none"
-    if model is None:
-        wanted = f"{asked} is not there" if asked else "none is loaded"
-        remedy = "load one: lms load google/gemma-3-12b --context-length 16384 --parallel 4"
-        return Check("model", Grade.AWAY, f"{wanted} (there are: {names})", remedy)
-    if model.loaded is False:
-        return Check("model", Grade.POOR, f"{model.name} is not loaded", "the first job loads it; or use `lms load`")
-    return Check("model", Grade.GOOD, model.name)
-
-
-def _context_check(model: ModelFacts, llm: HostSettings) -> Check:
-    slots = model.slots if llm.slots == "auto" else llm.slots
-    context = model.context_tokens if llm.context_tokens == "auto" else llm.context_tokens
-    told = f"{slots} slots" if slots else "slots unknown, 4 are assumed"
-    if context is None:
-        return Check("context", Grade.POOR, f"context unknown, {told}", "set [llm] context_tokens and slots")
-    seen = f"{context} tokens, {told}"
-    if context < _MIN_CONTEXT_TOKENS:
-        remedy = f"load the model with --context-length {2 * _MIN_CONTEXT_TOKENS}"
-        return Check("context", Grade.POOR, seen, remedy)
-    return Check("context", Grade.GOOD, seen)
+def _loading(name: str, facts: HostFacts) -> str:
+    """Return the command that loads a model, one of those there are where none is named."""
+    chosen = name or (facts.models[0].name if facts.models else _USUAL_MODEL)
+    return f"lms load {chosen} --context-length {_USUAL_CONTEXT_TOKENS} --parallel 4"
 
 
 def _vision_check(model: ModelFacts) -> Check:
@@ -262,7 +280,7 @@ async def _model_at_work(host: HostedModel, *, learn: Callable[[Language], None]
     tools = await _guarded("tool call", _tool_call(host))
     answer = await _guarded("JSON answer", _json_answer(host))
     if tools.grade in _UNFIT and answer.grade not in _UNFIT:
-        remedy = f"sessions will act by JSON instead; {tools.remedy}"
+        remedy = "sessions will act by JSON instead; a model that LM Studio marks for tool use may do better"
         tools = replace(tools, grade=Grade.POOR, remedy=remedy)
         learn(Language.JSON)
     elif tools.grade not in _UNFIT:
@@ -305,10 +323,15 @@ async def _json_answer(model: Model) -> Check:
     started = time.perf_counter()
     context = ActionContext(model=model)
     await prompt_llm_for_json(context, _CITY_SCHEMA, prompt, schema_name="fair", max_tokens=128)
-    if context.forms.of("fair") is not AnswerForm.SCHEMA:
-        seen = "fits its schema, but the server refuses to hold the model to it"
-        return Check("JSON answer", Grade.POOR, seen, "update LM Studio's runtimes, or choose another model")
-    return Check("JSON answer", Grade.GOOD, f"fits its schema, in {time.perf_counter() - started:.1f} s")
+    match context.forms.of("fair"):
+        case AnswerForm.SCHEMA:
+            return Check("JSON answer", Grade.GOOD, f"fits its schema, in {time.perf_counter() - started:.1f} s")
+        case AnswerForm.PLAIN_SCHEMA:
+            seen = "fits its schema, but the server refuses schemas with bounds of length, and is asked without them"
+            return Check("JSON answer", Grade.POOR, seen, "update LM Studio's runtimes, so that bounds hold too")
+        case AnswerForm.WORDS:
+            seen = "fits its schema, but the server refuses every schema: the prompt alone says what to answer"
+            return Check("JSON answer", Grade.POOR, seen, "update LM Studio's runtimes, or choose another model")
 
 
 async def _speed(host: HostedModel) -> AsyncIterator[Check]:
