@@ -24,6 +24,8 @@ from pipeline.retry import RetrySettings
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
 SETTINGS_NAME = "pipeline.toml"
+AGENTS_NAME = "agents"
+PROMPTS_NAME = "prompts"
 _ALIASES = {"LM_STUDIO_API_BASE": ("llm", "base_url"), "LM_STUDIO_API_KEY": ("llm", "api_key")}
 _NOT_SETTINGS = {"PIPELINE_CONFIG"}
 
@@ -95,6 +97,14 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     logs: LogSettings = LogSettings()
 
 
+class ConfigFiles(NamedTuple):
+    """Name the file of settings and the folders of agents and of their prompts."""
+
+    settings: Path
+    agents: Path
+    prompts: Path
+
+
 def shipped_config() -> Path:
     """Return the folder of settings and agents that came with the program."""
     packaged = Path(__file__).parent / "shipped_config"
@@ -102,14 +112,38 @@ def shipped_config() -> Path:
 
 
 def config_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder settings are read from: PIPELINE_CONFIG, else ./config, else what was shipped."""
+    """Return the folder of the configuration: PIPELINE_CONFIG, else ./config, else what was shipped.
+
+    A folder `config` counts if it holds our settings or agents; other programs have such a folder, too.
+    """
     named = environment.get("PIPELINE_CONFIG")
     if named:
         if not Path(named).is_dir():
             raise ConfigError(f"PIPELINE_CONFIG names {named}, which is no folder", hint="correct or unset it")
         return Path(named)
     local = Path("config")
-    return local if (local / SETTINGS_NAME).is_file() else shipped_config()
+    return local if _holds_settings(local) or _holds_agents(local) else shipped_config()
+
+
+def config_files(environment: Mapping[str, str] = os.environ) -> ConfigFiles:
+    """Return the files in force: those of the configuration folder, and the shipped ones for what it lacks."""
+    own, shipped = config_folder(environment), shipped_config()
+    has_settings, has_agents = _holds_settings(own), _holds_agents(own)
+    if not has_settings and not has_agents:
+        shipped = own  # a folder that was named and holds nothing of ours is a slip, and no wish for what was shipped
+    return ConfigFiles(
+        settings=(own if has_settings else shipped) / SETTINGS_NAME,
+        agents=(own if has_agents else shipped) / AGENTS_NAME,
+        prompts=(own if (own / PROMPTS_NAME).is_dir() else shipped) / PROMPTS_NAME,
+    )
+
+
+def _holds_settings(folder: Path) -> bool:
+    return (folder / SETTINGS_NAME).is_file()
+
+
+def _holds_agents(folder: Path) -> bool:
+    return (folder / AGENTS_NAME).is_dir()
 
 
 def load_settings(options: Values | None = None, *, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -118,7 +152,7 @@ def load_settings(options: Values | None = None, *, environment: Mapping[str, st
     `options` maps section to key to value and wins over all. Raises ConfigError that names file or variable, key
     and remedy.
     """
-    path = config_folder(environment) / SETTINGS_NAME
+    path = config_files(environment).settings
     sources: dict[tuple[str, str], str] = {}
     values: Values = {}
     for origin, section, key, value in (

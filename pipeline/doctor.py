@@ -18,7 +18,7 @@ from pipeline.agent import ActionContext, prompt_llm_for_json
 from pipeline.agent.answer_form import AnswerForm
 from pipeline.agent.messages import user_message
 from pipeline.app import open_folders, usable_agents
-from pipeline.config import SETTINGS_NAME, Settings, config_folder
+from pipeline.config import Settings, config_files
 from pipeline.document.scan.presence import INSTALL, missing_libraries
 from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import HostFault, ModelSetupFault, PipelineError
@@ -88,9 +88,10 @@ class Check:
 
 async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
     """Yield the checks as they are made; what cannot be checked after a bad one is left out."""
-    yield Check("settings", Grade.GOOD, f"{config_folder() / SETTINGS_NAME}")
+    files = config_files()
+    yield Check("settings", Grade.GOOD, str(files.settings))
     try:
-        yield Check("agents", Grade.GOOD, ", ".join(usable_agents(config_folder())))
+        yield Check("agents", Grade.GOOD, f"{', '.join(usable_agents())}, from {files.agents}")
     except PipelineError as error:
         yield Check("agents", Grade.BAD, error.message, error.hint)
         return

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pipeline.config import Settings, config_folder, load_settings, shipped_config
+from pipeline.config import Settings, config_files, config_folder, load_settings, shipped_config
 from pipeline.errors import ConfigError
 
 
@@ -161,6 +161,34 @@ def test_the_local_folder_comes_before_the_shipped_one(tmp_path: Path, monkeypat
     (tmp_path / "config" / "pipeline.toml").touch()
     assert config_folder({}).resolve() == tmp_path / "config"
     assert config_folder({"PIPELINE_CONFIG": ""}).resolve() == tmp_path / "config"
+
+
+@pytest.mark.parametrize(
+    ("there", "own"),
+    [
+        (["pipeline.toml"], ["settings"]),
+        (["agents/invoice.toml"], ["agents"]),
+        (["agents/invoice.toml", "prompts/one.md"], ["agents", "prompts"]),
+        (["pipeline.toml", "agents/invoice.toml"], ["settings", "agents"]),
+        (["prompts/one.md"], []),
+    ],
+)
+def test_what_a_folder_lacks_comes_from_the_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], own: list[str]
+) -> None:
+    """Who changes an agent need not copy the settings, nor the other way round."""
+    monkeypatch.chdir(tmp_path)
+    for name in there:
+        (tmp_path / "config" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "config" / name).touch()
+    files = config_files({})
+    assert [name for name, path in files._asdict().items() if path.parent == Path("config")] == own
+    assert all(path.exists() for path in files)
+
+
+def test_a_named_folder_with_nothing_of_ours_lacks_its_agents(folder: Path) -> None:
+    """A slip in a name is no wish for the shipped agents."""
+    assert config_files({"PIPELINE_CONFIG": str(folder)}).agents == folder / "agents"
 
 
 @pytest.mark.parametrize(

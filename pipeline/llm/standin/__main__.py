@@ -41,10 +41,10 @@ def settings_from(arguments: list[str]) -> StandInSettings:
         return StandInSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        name, *places = first["loc"]
+        name, places = str(first["loc"][0]), first["loc"][1:]
         where = "".join(f", entry {place + 1}" if isinstance(place, int) else f", {place}" for place in places)
         shown = f" {first['input']}" if isinstance(first["input"], str | int | float) else ""
-        option = f"--{str(name).replace('_', '-')}"
+        option = f"--{name.replace('_', '-')}"
         parser.exit(_NOT_STARTED, f"{option}{where}{shown}: {first['msg'].removeprefix('Value error, ')}\n")
 
 
