@@ -260,13 +260,9 @@ def _said(error: ValidationError, is_secret: bool) -> str:
     first, *others = error.errors()
     # A list or a table may hold a secret somewhere inside.
     shown = f" = {first['input']!r}" if isinstance(first["input"], str | int | float) and not is_secret else ""
-    branch = first["loc"][:-1]
     message = first["msg"].removeprefix("Value error, ")
-    if not any(one["loc"] == (*branch, "literal['auto']") for one in others):
-        return f"{shown}: {message}"
-    # Of a choice pydantic tells each branch by itself.
-    return (
-        f'{shown}: a number or "auto" is wanted'
-        if first["type"].startswith("int_")
-        else f'{shown}: {message}, or "auto"'
-    )
+    # Of a choice pydantic tells what is wrong with each branch by itself.
+    if any(one["loc"] == (*first["loc"][:-1], "literal['auto']") for one in others):
+        is_number = not first["type"].startswith("int_")
+        message = f'{message}, or "auto"' if is_number else 'a number or "auto" is wanted'
+    return f"{shown}: {message}"
