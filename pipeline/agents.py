@@ -96,15 +96,15 @@ class AgentSettings(BaseModel, frozen=True, extra="forbid"):
         return CompletionSettings(max_tokens=self.model.max_tokens, temperature=self.model.temperature)
 
 
-def load_agents(config: Path) -> dict[str, AgentSettings]:
-    """Return every agent of a configuration folder by name.
+def load_agents(config: Path, *, prompts: Path | None = None) -> dict[str, AgentSettings]:
+    """Return every agent of a configuration folder by name; their prompts lie beside them unless a folder is named.
 
     Raises ConfigError that names file, key and remedy.
     """
     files = sorted((config / "agents").glob("*.toml"))
     if not files:
         raise ConfigError(f"no agents in {config / 'agents'}", hint="restore the shipped invoice.toml there")
-    return {path.stem: _load(path, config / "prompts") for path in files}
+    return {path.stem: _load(path, prompts or config / "prompts") for path in files}
 
 
 def _load(path: Path, prompts: Path) -> AgentSettings:

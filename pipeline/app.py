@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine as Database
 
 from pipeline.agents import AgentSettings, load_agents
-from pipeline.config import Settings, config_folder
+from pipeline.config import Settings, config_files
 from pipeline.correcting import CorrectedBody, Corrector
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
@@ -88,17 +88,18 @@ def misplaced(inbox: Path, outbox: Path) -> str | None:
     return None
 
 
-def usable_agents(config: Path) -> dict[str, AgentSettings]:
-    """Return every agent of a configuration folder by name.
+def usable_agents() -> dict[str, AgentSettings]:
+    """Return every agent in force by name.
 
     Raises ConfigError for a file that is wrong in itself, and for one that names a tool which does not exist.
     """
-    agents = load_agents(config)
+    files = config_files()
+    agents = load_agents(files.agents.parent, prompts=files.prompts)
     for name, agent in agents.items():
         try:
             actions_of(agent)
         except ConfigError as error:
-            file = config / "agents" / f"{name}.toml"
+            file = files.agents / f"{name}.toml"
             raise ConfigError(f"{file}: {error.message}", hint=f"tools: {', '.join(known_tools())}") from error
     return agents
 
@@ -114,7 +115,7 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
     problem = misplaced(inbox, root)
     if problem:
         raise ConfigError(f"[folders] {problem}", hint="choose two folders beside each other")
-    agents = usable_agents(config_folder())
+    agents = usable_agents()
     try:
         disk.make_folder(inbox)
         disk.make_folder(root)

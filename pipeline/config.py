@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -24,6 +24,8 @@ from pipeline.retry import RetrySettings
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
 SETTINGS_NAME = "pipeline.toml"
+AGENTS_NAME = "agents"
+PROMPTS_NAME = "prompts"
 _ALIASES = {"LM_STUDIO_API_BASE": ("llm", "base_url"), "LM_STUDIO_API_KEY": ("llm", "api_key")}
 _NOT_SETTINGS = {"PIPELINE_CONFIG"}
 
@@ -95,6 +97,14 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     logs: LogSettings = LogSettings()
 
 
+class ConfigFiles(NamedTuple):
+    """Name the file of settings and the folders of agents and of their prompts."""
+
+    settings: Path
+    agents: Path
+    prompts: Path
+
+
 def shipped_config() -> Path:
     """Return the folder of settings and agents that came with the program."""
     packaged = Path(__file__).parent / "shipped_config"
@@ -102,14 +112,38 @@ def shipped_config() -> Path:
 
 
 def config_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder settings are read from: PIPELINE_CONFIG, else ./config, else what was shipped."""
+    """Return the folder of the configuration: PIPELINE_CONFIG, else ./config, else what was shipped.
+
+    A folder `config` counts if it holds our settings or agents; other programs have such a folder, too.
+    """
     named = environment.get("PIPELINE_CONFIG")
     if named:
         if not Path(named).is_dir():
             raise ConfigError(f"PIPELINE_CONFIG names {named}, which is no folder", hint="correct or unset it")
         return Path(named)
     local = Path("config")
-    return local if (local / SETTINGS_NAME).is_file() else shipped_config()
+    return local if _holds_settings(local) or _holds_agents(local) else shipped_config()
+
+
+def config_files(environment: Mapping[str, str] = os.environ) -> ConfigFiles:
+    """Return the files in force: those of the configuration folder, and the shipped ones for what it lacks."""
+    own, shipped = config_folder(environment), shipped_config()
+    has_settings, has_agents = _holds_settings(own), _holds_agents(own)
+    if not has_settings and not has_agents:
+        shipped = own  # a folder that was named and holds nothing of ours is a slip, and no wish for what was shipped
+    return ConfigFiles(
+        settings=(own if has_settings else shipped) / SETTINGS_NAME,
+        agents=(own if has_agents else shipped) / AGENTS_NAME,
+        prompts=(own if (own / PROMPTS_NAME).is_dir() else shipped) / PROMPTS_NAME,
+    )
+
+
+def _holds_settings(folder: Path) -> bool:
+    return (folder / SETTINGS_NAME).is_file()
+
+
+def _holds_agents(folder: Path) -> bool:
+    return (folder / AGENTS_NAME).is_dir()
 
 
 def load_settings(options: Values | None = None, *, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -118,7 +152,7 @@ def load_settings(options: Values | None = None, *, environment: Mapping[str, st
     `options` maps section to key to value and wins over all. Raises ConfigError that names file or variable, key
     and remedy.
     """
-    path = config_folder(environment) / SETTINGS_NAME
+    path = config_files(environment).settings
     sources: dict[tuple[str, str], str] = {}
     values: Values = {}
     for origin, section, key, value in (
@@ -172,25 +206,63 @@ def _from_options(options: Values) -> Iterator[tuple[str, str, str, Any]]:
 def _explained(error: ValidationError, sources: Mapping[tuple[str, str], str], path: str) -> ConfigError:
     """Turn the first mistake into one sentence and a remedy."""
     first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
-    section, key = where[0], where[1] if len(where) > 1 else ""
+    section, key = (*(str(part) for part in first["loc"][:2]), "")[:2]
     origin = sources.get((section, key)) or next((o for (s, _), o in sources.items() if s == section), path)
-    name = f"[{section}] {key}".strip()
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(section if key else "")
-        return ConfigError(f"{origin}: unknown setting {name}", hint=f"known here: {', '.join(known)}")
-    shown = "" if _is_secret(section, key) else f" = {first['input']!r}"
-    return ConfigError(f"{origin}: {name}{shown}: {first['msg']}", hint=f"see {SETTINGS_NAME} for {name}")
+    place = _placed(first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            return ConfigError(f"{origin}: unknown setting {place.name}", hint=f"known here: {', '.join(place.known)}")
+        case "missing":
+            return ConfigError(f"{origin}: {place.name} is missing", hint=f"known here: {', '.join(place.known)}")
+        case _:
+            said = _said(error, place.is_secret)
+            return ConfigError(
+                f"{origin}: {place.name}{said}", hint=f"see {SETTINGS_NAME} for [{section}] {key}".strip()
+            )
 
 
-def _is_secret(section: str, key: str) -> bool:
-    """Say whether a setting holds what no message may show."""
-    part = Settings.model_fields[section].annotation if section in Settings.model_fields else None
-    field = part.model_fields.get(key) if isinstance(part, type) and issubclass(part, BaseModel) else None
-    return field is not None and "SecretStr" in str(field.annotation)
+class _Place(NamedTuple):
+    """Hold a setting's full name, the keys known beside it, and whether no message may show its value."""
+
+    name: str
+    known: list[str]
+    is_secret: bool
 
 
-def _known_keys(section: str) -> list[str]:
-    field = Settings.model_fields.get(section)
-    model = field.annotation if field else Settings
-    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+def _placed(loc: Sequence[int | str]) -> _Place:
+    """Follow the place of a mistake through the settings; nobody counts entries from 0."""
+    names: list[str] = []
+    known: type[BaseModel] = Settings
+    table: type[BaseModel] | None = known
+    is_secret = False
+    for part in loc:
+        if isinstance(part, int):
+            names.append(f"entry {part + 1}:")
+            continue
+        if table is None:
+            break  # no key, but the branch of a choice
+        field, known = table.model_fields.get(part), table
+        names.append(part if names else f"[{part}]")
+        is_secret = field is not None and "SecretStr" in str(field.annotation)
+        table = _table_in(field.annotation) if field else None
+    return _Place(" ".join(names).removesuffix(":"), sorted(known.model_fields), is_secret)
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the class of a section, or of the entries of a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for one in get_args(annotation) if (table := _table_in(one))), None)
+
+
+def _said(error: ValidationError, is_secret: bool) -> str:
+    """Return the wrong value, where it may be shown, and what is wrong with it."""
+    first, *others = error.errors()
+    # A list or a table may hold a secret somewhere inside.
+    shown = f" = {first['input']!r}" if isinstance(first["input"], str | int | float) and not is_secret else ""
+    message = first["msg"].removeprefix("Value error, ")
+    # Of a choice pydantic tells what is wrong with each branch by itself.
+    if any(one["loc"] == (*first["loc"][:-1], "literal['auto']") for one in others):
+        is_number = not first["type"].startswith("int_")
+        message = f'{message}, or "auto"' if is_number else 'a number or "auto" is wanted'
+    return f"{shown}: {message}"

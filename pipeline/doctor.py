@@ -18,10 +18,10 @@ from pipeline.agent import ActionContext, prompt_llm_for_json
 from pipeline.agent.answer_form import AnswerForm
 from pipeline.agent.messages import user_message
 from pipeline.app import open_folders, usable_agents
-from pipeline.config import SETTINGS_NAME, Settings, config_folder
+from pipeline.config import Settings, config_files
 from pipeline.document.scan.presence import INSTALL, missing_libraries
 from pipeline.document.scan.settings import ScanSettings
-from pipeline.errors import PipelineError
+from pipeline.errors import HostFault, ModelSetupFault, PipelineError
 from pipeline.languages import Language
 from pipeline.llm.discovery import HostFacts, ModelFacts
 from pipeline.llm.hosts import HostedModel, HostSettings, host_from, look_at
@@ -32,12 +32,16 @@ from pipeline.watch import file_system, must_poll
 
 _MIN_FREE_BYTES = 200_000_000
 _MIN_CONTEXT_TOKENS = 8192
+_USUAL_CONTEXT_TOKENS = 32_768
+_SHORT_CONTEXT_TOKENS = 4096
+_USUAL_MODEL = "google/gemma-3-12b"
 _PATIENCE_SECONDS = 20.0
 _MEASURING_SECONDS = 120.0
 _MEASURED_WORDS = 25  # some 600 tokens: hexadecimal digits are the worst case of every tokenizer
 _MEASURED_ANSWER_TOKENS = 64
 # What a one-page invoice takes, by `tests/benchmarks/tokens.py` and the cache of a server that keeps prefixes.
 _INVOICE_PROMPT_TOKENS, _INVOICE_ANSWER_TOKENS = 2200, 300
+_HOSTS = "hosts"
 _TOOL_RESULT = "4242"
 _ADD_TOOL: JsonObject = {
     "type": "function",
@@ -65,6 +69,11 @@ class Grade(StrEnum):
     GOOD = "good"
     POOR = "poor"
     BAD = "bad"
+    AWAY = "away"
+    """This host takes no calls; told as bad, or as poor where another host takes them."""
+
+
+_UNFIT = frozenset({Grade.BAD, Grade.AWAY})
 
 
 @dataclass(frozen=True)
@@ -79,9 +88,10 @@ class Check:
 
 async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
     """Yield the checks as they are made; what cannot be checked after a bad one is left out."""
-    yield Check("settings", Grade.GOOD, f"{config_folder() / SETTINGS_NAME}")
+    files = config_files()
+    yield Check("settings", Grade.GOOD, str(files.settings))
     try:
-        yield Check("agents", Grade.GOOD, ", ".join(usable_agents(config_folder())))
+        yield Check("agents", Grade.GOOD, f"{', '.join(usable_agents())}, from {files.agents}")
     except PipelineError as error:
         yield Check("agents", Grade.BAD, error.message, error.hint)
         return
@@ -95,12 +105,84 @@ async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
     yield _watch_check(settings)
     yield _daemon_check(settings)
     yield _scan_check(settings.scan)
-    for host in _hosts(settings.llm):
-        try:
-            async for check in _examine_host(host, settings):
-                yield check
-        except PipelineError as error:
-            yield Check("LM Studio", Grade.BAD, error.message, error.hint)
+    async for check in _examine_hosts(settings):
+        yield check
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """Say in one sentence what all checks come to."""
+    if any(check.grade is Grade.BAD for check in checks):
+        return "The pipeline cannot work yet."
+    some = next((check for check in checks if check.name == _HOSTS and check.grade is not Grade.GOOD), None)
+    return f"The pipeline works, with {some.seen}." if some else "Everything needed is there."
+
+
+def model_check(facts: HostFacts, model: ModelFacts | None, *, asked: str) -> Check:
+    """Say whether the model is there that is asked for, or any where none is named."""
+    names = ", ".join(one.name for one in facts.models[:8]) or "none"
+    if model is None:
+        wanted = f"{asked} is not there" if asked else "none is loaded"
+        instead = "set [llm] model to one of these, or load it" if asked and facts.models else "load one"
+        return Check("model", Grade.AWAY, f"{wanted} (there are: {names})", f"{instead}: {_loading(asked, facts)}")
+    if model.loaded is False:
+        remedy = f"the first job loads it; or do it now: {_loading(model.name, facts)}"
+        loaded = facts.loaded_model
+        instead = f"; or set [llm] model to {loaded.name}, which is loaded" if loaded else ""
+        return Check("model", Grade.POOR, f"{model.name} is not loaded", remedy + instead)
+    return Check("model", Grade.GOOD, model.name)
+
+
+def context_check(model: ModelFacts, llm: HostSettings) -> Check:
+    """Say how much the model takes at once, by the settings or by what its server tells."""
+    slots = model.slots if llm.slots == "auto" else llm.slots
+    context = model.context_tokens if llm.context_tokens == "auto" else llm.context_tokens
+    told = f"{slots} slots" if slots else "slots unknown, 4 are assumed"
+    if context is None:
+        remedy = f"set [llm] context_tokens{'' if slots else ' and slots'}"
+        return Check("context", Grade.POOR, f"context unknown, {told}", remedy)
+    seen = f"{context} tokens, {told}"
+    if context < _SHORT_CONTEXT_TOKENS:
+        seen += ": long invoices are read in parts, and slowly"
+    if context < _MIN_CONTEXT_TOKENS:
+        remedy = f"load the model with --context-length {_USUAL_CONTEXT_TOKENS}"
+        return Check("context", Grade.POOR, seen, remedy)
+    return Check("context", Grade.GOOD, seen)
+
+
+async def _examine_hosts(settings: Settings) -> AsyncIterator[Check]:
+    """Yield the checks of every host; one that is away keeps nobody from working while another is there."""
+    hosts = _hosts(settings.llm)
+    if len(hosts) == 1:
+        async for check in _examine_host(hosts[0], settings):
+            yield _told(check, Grade.BAD)
+        return
+    working, away = 0, []
+    for host in hosts:
+        checks = [check async for check in _examine_host(host, settings)]
+        grades = {check.grade for check in checks}
+        working += not _UNFIT & grades
+        if Grade.AWAY in grades:
+            away += checks
+            continue
+        for check in checks:
+            yield check
+    for check in away:
+        yield _told(check, Grade.POOR if working else Grade.BAD)
+    if working:
+        is_all = working == len(hosts)
+        remedy = "" if is_all else "mend what is said of the others, or take them out of [[llm.hosts]]"
+        yield Check(_HOSTS, Grade.GOOD if is_all else Grade.POOR, f"{working} of {len(hosts)} hosts", remedy)
+
+
+def _told(check: Check, grade: Grade) -> Check:
+    """Return a check with the grade that being away comes to."""
+    return replace(check, grade=grade) if check.grade is Grade.AWAY else check
+
+
+def _failed(name: str, error: PipelineError) -> Check:
+    """Return the check that ended in an error; work is sent to no host that is lost or refuses us."""
+    grade = Grade.AWAY if isinstance(error, HostFault | ModelSetupFault) else Grade.BAD
+    return Check(name, grade, error.message, error.hint)
 
 
 def _hosts(llm: HostSettings) -> tuple[HostSettings, ...]:
@@ -108,15 +190,23 @@ def _hosts(llm: HostSettings) -> tuple[HostSettings, ...]:
 
 
 async def _examine_host(llm: HostSettings, settings: Settings) -> AsyncIterator[Check]:
+    try:
+        async for check in _look_closely(llm, settings):
+            yield check
+    except PipelineError as error:
+        yield _failed("LM Studio", error)
+
+
+async def _look_closely(llm: HostSettings, settings: Settings) -> AsyncIterator[Check]:
     facts = await look_at(llm)
     yield _host_check(facts)
     if not facts.reachable or facts.needs_key:
         return
     model = facts.pick(llm.model)
-    yield _model_check(facts, model, asked=llm.model)
+    yield model_check(facts, model, asked=llm.model)
     if model is None:
         return
-    yield _context_check(model, llm)
+    yield context_check(model, llm)
     yield _vision_check(model)
     host = host_from(llm.model_copy(update={"max_wait_seconds": _PATIENCE_SECONDS}))
     try:
@@ -167,35 +257,18 @@ def _scan_check(scan: ScanSettings) -> Check:
 def _host_check(facts: HostFacts) -> Check:
     if not facts.reachable or facts.needs_key:
         remedy = facts.hint or "start LM Studio's server: `lms server start`"
-        return Check("LM Studio", Grade.BAD, f"{facts.address}: {facts.error}", remedy)
+        seen = facts.error if facts.address in facts.error else f"{facts.address}: {facts.error}"
+        return Check("LM Studio", Grade.AWAY, seen, remedy)
     if not facts.is_lm_studio:
         seen = f"{facts.address} answers, but not as LM Studio does"
         return Check("LM Studio", Grade.POOR, seen, "check the address; other OpenAI-compatible servers may work")
     return Check("LM Studio", Grade.GOOD, facts.address)
 
 
-def _model_check(facts: HostFacts, model: ModelFacts | None, *, asked: str) -> Check:
-    names = ", ".join(one.name for one in facts.models[:8]) or "none"
-    if model is None:
-        wanted = f"{asked} is not there" if asked else "none is loaded"
-        remedy = "load one: lms load google/gemma-3-12b --context-length 16384 --parallel 4"
-        return Check("model", Grade.BAD, f"{wanted} (there are: {names})", remedy)
-    if model.loaded is False:
-        return Check("model", Grade.POOR, f"{model.name} is not loaded", "the first job loads it; or use `lms load`")
-    return Check("model", Grade.GOOD, model.name)
-
-
-def _context_check(model: ModelFacts, llm: HostSettings) -> Check:
-    slots = model.slots if llm.slots == "auto" else llm.slots
-    context = model.context_tokens if llm.context_tokens == "auto" else llm.context_tokens
-    told = f"{slots} slots" if slots else "slots unknown, 4 are assumed"
-    if context is None:
-        return Check("context", Grade.POOR, f"context unknown, {told}", "set [llm] context_tokens and slots")
-    seen = f"{context} tokens, {told}"
-    if context < _MIN_CONTEXT_TOKENS:
-        remedy = f"load the model with --context-length {2 * _MIN_CONTEXT_TOKENS}"
-        return Check("context", Grade.POOR, seen, remedy)
-    return Check("context", Grade.GOOD, seen)
+def _loading(name: str, facts: HostFacts) -> str:
+    """Return the command that loads a model, one of those there are where none is named."""
+    chosen = name or (facts.models[0].name if facts.models else _USUAL_MODEL)
+    return f"lms load {chosen} --context-length {_USUAL_CONTEXT_TOKENS} --parallel 4"
 
 
 def _vision_check(model: ModelFacts) -> Check:
@@ -207,15 +280,15 @@ async def _model_at_work(host: HostedModel, *, learn: Callable[[Language], None]
     """Let the model do what sessions will ask of it: tool calls, or at least answers in JSON."""
     tools = await _guarded("tool call", _tool_call(host))
     answer = await _guarded("JSON answer", _json_answer(host))
-    if tools.grade is Grade.BAD and answer.grade is not Grade.BAD:
-        remedy = f"sessions will act by JSON instead; {tools.remedy}"
+    if tools.grade in _UNFIT and answer.grade not in _UNFIT:
+        remedy = "sessions will act by JSON instead; a model that LM Studio marks for tool use may do better"
         tools = replace(tools, grade=Grade.POOR, remedy=remedy)
         learn(Language.JSON)
-    elif tools.grade is not Grade.BAD:
+    elif tools.grade not in _UNFIT:
         learn(Language.TOOLS)
     yield tools
     yield answer
-    if Grade.BAD not in (tools.grade, answer.grade):
+    if not _UNFIT & {tools.grade, answer.grade}:
         async for check in _speed(host):
             yield check
 
@@ -224,7 +297,7 @@ async def _guarded(name: str, check: Awaitable[Check]) -> Check:
     try:
         return await check
     except PipelineError as error:
-        return Check(name, Grade.BAD, error.message, error.hint)
+        return _failed(name, error)
 
 
 async def _tool_call(model: Model) -> Check:
@@ -251,10 +324,15 @@ async def _json_answer(model: Model) -> Check:
     started = time.perf_counter()
     context = ActionContext(model=model)
     await prompt_llm_for_json(context, _CITY_SCHEMA, prompt, schema_name="fair", max_tokens=128)
-    if context.forms.of("fair") is not AnswerForm.SCHEMA:
-        seen = "fits its schema, but the server refuses to hold the model to it"
-        return Check("JSON answer", Grade.POOR, seen, "update LM Studio's runtimes, or choose another model")
-    return Check("JSON answer", Grade.GOOD, f"fits its schema, in {time.perf_counter() - started:.1f} s")
+    match context.forms.of("fair"):
+        case AnswerForm.SCHEMA:
+            return Check("JSON answer", Grade.GOOD, f"fits its schema, in {time.perf_counter() - started:.1f} s")
+        case AnswerForm.PLAIN_SCHEMA:
+            seen = "fits its schema, but the server refuses schemas with bounds of length, and is asked without them"
+            return Check("JSON answer", Grade.POOR, seen, "update LM Studio's runtimes, so that bounds hold too")
+        case AnswerForm.WORDS:
+            seen = "fits its schema, but the server refuses every schema: the prompt alone says what to answer"
+            return Check("JSON answer", Grade.POOR, seen, "update LM Studio's runtimes, or choose another model")
 
 
 async def _speed(host: HostedModel) -> AsyncIterator[Check]:

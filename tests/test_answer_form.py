@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -128,11 +128,14 @@ async def test_actions_in_json_need_no_grammar(settings: Settings) -> None:
     assert refused_steps(own, 102) == []
 
 
-async def test_doctor_says_that_nothing_holds_the_model_to_its_schema(settings: Settings) -> None:
+@pytest.mark.parametrize(("grammars", "said"), [("none", "refuses every schema"), ("plain", "schemas with bounds")])
+async def test_doctor_says_how_far_the_server_holds_the_model_to_its_schema(
+    settings: Settings, grammars: Literal["none", "plain"], said: str
+) -> None:
     """Answers come, but worse ones than the server could give."""
-    async with StandInServer(StandInSettings(grammars="none")) as server:
+    async with StandInServer(StandInSettings(grammars=grammars)) as server:
         checks = [check async for check in examine_setup(at(settings, server)) if check.name == "JSON answer"]
-    assert [(check.grade, bool(check.remedy)) for check in checks] == [(Grade.POOR, True)]
+    assert [(check.grade, bool(check.remedy), said in check.seen) for check in checks] == [(Grade.POOR, True, True)]
 
 
 def test_a_form_is_known_for_a_day(tmp_path: Path) -> None:

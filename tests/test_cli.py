@@ -18,7 +18,9 @@ from click.testing import CliRunner
 from conftest import process_as_before
 
 from pipeline.cli import main
+from pipeline.cli.look import host_line
 from pipeline.invoice.model import loads
+from pipeline.status import Status
 
 SAMPLES = Path(str(resources.files("pipeline.demo_samples")))
 PIPELINE = [sys.executable, "-m", "pipeline"]
@@ -200,6 +202,32 @@ def test_status_names_the_jobs_that_wait_for_a_person(worked: Path) -> None:
     assert (listed["name"], listed["file"]) == (job, "seaview-catering-damaged.pdf")
     assert listed["finished_at"]
     assert "seaview-catering-damaged.pdf" in listed["reason"]
+
+
+@pytest.mark.parametrize(("states", "said"), [(("down", "up"), "away since"), (("down", "down"), "daemon waits since")])
+def test_status_says_whether_the_daemon_does_without_a_host(states: tuple[str, str], said: str) -> None:
+    """One host that is away keeps the daemon from nothing while another is there, and the reason stands once."""
+    hosts = [{"address": name, "model": "m", "reachable": name == "b", "error": "refused"} for name in "ab"]
+    note = {"since": "2026-01-01", "reason": "refused", "hint": "start it"}
+    told = {name: {**note, "status": state} for name, state in zip("ab", states, strict=True)}
+    status = Status(
+        inbox="",
+        outbox="",
+        waiting=0,
+        working=0,
+        done=0,
+        review=0,
+        failed=0,
+        ignored=[],
+        oldest_waiting_seconds=None,
+        finished_per_hour=0.0,
+        seconds_left=None,
+        daemon={"hosts": told},
+        hosts=hosts,
+    )
+    line = host_line(hosts[0], status)
+    assert f"{said} 2026-01-01: refused; to do: start it" in line
+    assert line.count("refused") == 1
 
 
 def test_status_lists_the_latest_and_counts_the_rest(worked: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pipeline.config import Settings, config_folder, load_settings, shipped_config
+from pipeline.config import Settings, config_files, config_folder, load_settings, shipped_config
 from pipeline.errors import ConfigError
 
 
@@ -76,11 +76,11 @@ def test_variables_that_name_no_setting_are_left_alone(folder: Path) -> None:
     [
         ("[daemon]\nconcurency = 2", {}, ["pipeline.toml", "[daemon] concurency", "concurrency"]),
         ("[deamon]\nconcurrency = 2", {}, ["pipeline.toml", "[deamon]", "daemon"]),
-        ('[daemon]\nconcurrency = "two"', {}, ["pipeline.toml", "[daemon] concurrency", "'two'", "integer"]),
-        ("[daemon]\nconcurrency = 0", {}, ["pipeline.toml", "[daemon] concurrency", "0", "greater"]),
+        ('[daemon]\nconcurrency = "two"', {}, ["pipeline.toml", "[daemon] concurrency", "'two'", 'a number or "auto"']),
+        ("[daemon]\nconcurrency = 0", {}, ["pipeline.toml", "[daemon] concurrency", "0", "greater", '"auto"']),
         ('[intake]\npolling = "often"', {}, ["pipeline.toml", "[intake] polling", "often"]),
         ('[logs]\nlevel = "loud"', {}, ["pipeline.toml", "[logs] level", "loud", "debug"]),
-        ('[llm]\nslots = "many"', {}, ["pipeline.toml", "[llm] slots", "many"]),
+        ('[llm]\nslots = "many"', {}, ["pipeline.toml", "[llm] slots", "many", 'a number or "auto"']),
         ("", {"PIPELINE_JOBS__TRIES": "3"}, ["PIPELINE_JOBS__TRIES", "[jobs] tries", "attempts"]),
         ("", {"PIPELINE_JOBS__ATTEMPTS": "many"}, ["PIPELINE_JOBS__ATTEMPTS", "[jobs] attempts", "many"]),
         ("", {"PIPELINE_NOTHING__X": "1"}, ["PIPELINE_NOTHING__X", "[nothing]", "jobs"]),
@@ -97,6 +97,33 @@ def test_a_mistake_names_its_place_its_key_and_a_remedy(
     assert caught.value.hint
     for part in named:
         assert part in f"{caught.value.message} {caught.value.hint}"
+
+
+_ONE = '[[llm.hosts]]\nbase_url = "http://one:1234"\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "named"),
+    [
+        (f'{_ONE}name = "one"', ["unknown setting [llm] hosts entry 1: name", "api_key, base_url", "slots"]),
+        (f'{_ONE}[[llm.hosts]]\napi_key = "hush"', ["[llm] hosts entry 2: base_url is missing"]),
+        (f'{_ONE}slots = "many"', ["[llm] hosts entry 1: slots = 'many'", 'a number or "auto" is wanted']),
+        (f"{_ONE}api_key = 12345", ["[llm] hosts entry 1: api_key: "]),
+        (f'{_ONE}[[llm.hosts]]\nbase_url = "one:1234/v1/"', ["[llm] hosts: entries 1 and 2 are the same server"]),
+        ('[llm]\nhosts = ["http://one:1234"]', ["[llm] hosts entry 1 = 'http://one:1234'"]),
+    ],
+)
+def test_a_mistake_in_one_of_several_hosts_names_the_entry_and_its_key(
+    folder: Path, toml: str, named: list[str]
+) -> None:
+    """Entries are counted from 1, only their own keys are listed, and no key to a server is shown."""
+    with pytest.raises(ConfigError) as caught:
+        load(folder, toml)
+    said = f"{caught.value.message} {caught.value.hint}"
+    assert [part for part in named if part not in said] == [], said
+    assert "timeout_seconds" not in said
+    assert "hush" not in said
+    assert "12345" not in said
 
 
 def test_a_mistake_in_a_later_source_names_that_source(folder: Path) -> None:
@@ -134,6 +161,34 @@ def test_the_local_folder_comes_before_the_shipped_one(tmp_path: Path, monkeypat
     (tmp_path / "config" / "pipeline.toml").touch()
     assert config_folder({}).resolve() == tmp_path / "config"
     assert config_folder({"PIPELINE_CONFIG": ""}).resolve() == tmp_path / "config"
+
+
+@pytest.mark.parametrize(
+    ("there", "own"),
+    [
+        (["pipeline.toml"], ["settings"]),
+        (["agents/invoice.toml"], ["agents"]),
+        (["agents/invoice.toml", "prompts/one.md"], ["agents", "prompts"]),
+        (["pipeline.toml", "agents/invoice.toml"], ["settings", "agents"]),
+        (["prompts/one.md"], []),
+    ],
+)
+def test_what_a_folder_lacks_comes_from_the_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], own: list[str]
+) -> None:
+    """Who changes an agent need not copy the settings, nor the other way round."""
+    monkeypatch.chdir(tmp_path)
+    for name in there:
+        (tmp_path / "config" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "config" / name).touch()
+    files = config_files({})
+    assert [name for name, path in files._asdict().items() if path.parent == Path("config")] == own
+    assert all(path.exists() for path in files)
+
+
+def test_a_named_folder_with_nothing_of_ours_lacks_its_agents(folder: Path) -> None:
+    """A slip in a name is no wish for the shipped agents."""
+    assert config_files({"PIPELINE_CONFIG": str(folder)}).agents == folder / "agents"
 
 
 @pytest.mark.parametrize(

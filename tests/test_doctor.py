@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from pipeline.app import open_folders
 from pipeline.config import Settings, shipped_config
-from pipeline.doctor import Check, Grade, examine_setup
+from pipeline.doctor import Check, Grade, context_check, examine_setup, model_check, verdict
 from pipeline.errors import ConfigError
+from pipeline.llm.discovery import HostFacts, ModelFacts
+from pipeline.llm.pool import LlmSettings
 from pipeline.llm.standin import Fault, FaultRule, StandInServer, StandInSettings
 
 ORDER = [
@@ -62,6 +65,7 @@ async def test_a_model_that_calls_no_tools_still_works(settings: Settings) -> No
 
     assert (checks["tool call"].grade, checks["JSON answer"].grade) == (Grade.POOR, Grade.GOOD)
     assert "JSON instead" in checks["tool call"].remedy
+    assert "choose" not in checks["tool call"].remedy
 
 
 async def test_a_model_that_gives_no_json_cannot_work(settings: Settings) -> None:
@@ -81,6 +85,77 @@ async def test_an_absent_server_ends_the_examination(settings: Settings) -> None
     assert list(checks) == ORDER[: ORDER.index("LM Studio") + 1]
     assert checks["LM Studio"].grade is Grade.BAD
     assert "lms server start" in checks["LM Studio"].remedy
+
+
+@pytest.mark.parametrize(("away", "last"), [(False, "2 of 2 hosts"), (True, "1 of 2 hosts")])
+async def test_one_host_is_enough(settings: Settings, away: bool, last: str) -> None:
+    """What a host lacks that is away is a note with its remedy, and the last line says how many hosts there are."""
+    async with StandInServer() as server, StandInServer() as other:
+        urls = ("http://127.0.0.1:9/v1" if away else other.base_url, server.base_url)
+        llm = LlmSettings.model_validate({"hosts": [{"base_url": url} for url in urls]})
+        checks = [check async for check in examine_setup(settings.model_copy(update={"llm": llm}))]
+
+    assert Grade.BAD not in {check.grade for check in checks}
+    assert checks[-1].seen == last
+    assert verdict(checks) == (f"The pipeline works, with {last}." if away else "Everything needed is there.")
+    noted = [check for check in checks if check.grade is Grade.POOR]
+    assert all(check.remedy for check in noted)
+    assert [check.name for check in noted] == (["LM Studio", "hosts"] if away else [])
+
+
+async def test_without_any_host_nothing_works(settings: Settings) -> None:
+    """Where all of several hosts are away, each is bad."""
+    llm = LlmSettings.model_validate({"hosts": [{"base_url": f"http://127.0.0.1:{port}/v1"} for port in (9, 10)]})
+    checks = [check async for check in examine_setup(settings.model_copy(update={"llm": llm}))]
+    assert [check.grade for check in checks if check.name == "LM Studio"] == [Grade.BAD, Grade.BAD]
+    assert verdict(checks) == "The pipeline cannot work yet."
+
+
+@pytest.mark.parametrize(("given", "said"), [("", "asks for a key"), ("wrong", "the key is refused")])
+async def test_a_wrong_key_is_told_from_none(settings: Settings, given: str, said: str) -> None:
+    """Who has set a key looks for a slip in it, who has none makes one."""
+    own = settings.model_copy(update={"llm": settings.llm.model_copy(update={"api_key": SecretStr(given)})})
+    async with StandInServer(StandInSettings(api_key="secret")) as server:
+        check = (await examined(own, server))["LM Studio"]
+    assert said in check.seen
+    assert check.seen.count(server.base_url) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "models", "seen", "remedy"),
+    [
+        ("gone", (ModelFacts("a", loaded=True),), "gone is not there", "set [llm] model to one of these, or load it"),
+        ("", (ModelFacts("a", loaded=False), ModelFacts("b", loaded=False)), "none is loaded", "lms load a "),
+        ("", (), "none is loaded", "lms load google/gemma-3-12b "),
+        ("b", (ModelFacts("a", loaded=True), ModelFacts("b", loaded=False)), "b is not", "set [llm] model to a, "),
+    ],
+)
+def test_a_model_that_is_not_loaded_comes_with_the_command_that_loads_it(
+    asked: str, models: tuple[ModelFacts, ...], seen: str, remedy: str
+) -> None:
+    """It is the model asked for that is to be loaded, or one of those there are is to be asked for."""
+    facts = HostFacts("http://one/v1", reachable=True, is_lm_studio=True, models=models)
+    check = model_check(facts, facts.pick(asked), asked=asked)
+    assert seen in check.seen
+    assert remedy in check.remedy
+    assert f"lms load {asked}" in check.remedy
+    assert "--context-length 32768" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("model", "seen", "remedy"),
+    [
+        (ModelFacts("a", slots=4), "context unknown, 4 slots", "set [llm] context_tokens"),
+        (ModelFacts("a"), "slots unknown", "set [llm] context_tokens and slots"),
+        (ModelFacts("a", context_tokens=4096, slots=4), "4096 tokens, 4 slots", "--context-length 32768"),
+        (ModelFacts("a", context_tokens=2048, slots=4), "read in parts, and slowly", "--context-length 32768"),
+    ],
+)
+def test_a_context_says_what_it_comes_to(model: ModelFacts, seen: str, remedy: str) -> None:
+    """Nobody is asked to set what the server has told."""
+    check = context_check(model, LlmSettings())
+    assert seen in check.seen
+    assert check.remedy.endswith(remedy)
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,8 @@ def test_a_folder_that_is_not_there_is_a_clear_error(store: InvoiceStore, tmp_pa
         ("k.xlsx", None, b"PK"),
         ("q.json", None, b""),
         ("k.CSV", None, b"\xef\xbb\xbf"),
-        ("k.txt", None, b"\xef\xbb\xbf"),
+        ("k", None, b"\xef\xbb\xbf"),
+        ("k.txt", "csv", b"\xef\xbb\xbf"),
         ("k.txt", "xlsx", b"PK"),
         ("k.json", "json", b""),
     ],
@@ -241,6 +242,15 @@ def test_without_a_format_a_file_is_written_as_its_name_ends(
     export_invoices(own_folders, form=form, out=tmp_path / name)
     assert (tmp_path / name).read_bytes()[:3].startswith(start)
     assert bool((tmp_path / name).read_bytes()) == bool(start)
+
+
+@pytest.mark.parametrize("name", ["k.pdf", "k.txt"])
+def test_an_ending_that_no_form_has_is_refused(own_folders: Settings, tmp_path: Path, name: str) -> None:
+    """No csv lies in a file that calls itself something else; the hint names the endings there are."""
+    with pytest.raises(ConfigError, match=name) as refused:
+        export_invoices(own_folders, out=tmp_path / name)
+    assert all(form in refused.value.hint for form in (".csv", ".json", ".xlsx", "--format"))
+    assert not (tmp_path / name).exists()
 
 
 def test_a_format_that_contradicts_the_ending_is_refused(own_folders: Settings, tmp_path: Path) -> None:

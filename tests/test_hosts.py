@@ -355,8 +355,9 @@ async def test_a_host_that_cannot_say_one_word_in_time_is_down() -> None:
             await anyio.sleep_forever()
             raise AssertionError("unreachable")
 
-    with pytest.raises(HostFault, match="did not answer one word in"):
+    with pytest.raises(HostFault, match="did not answer one word in") as caught:
         await hosted(Stuck(), timeout_seconds=0.01, max_wait_seconds=0).ready()
+    assert "[llm] timeout_seconds" in caught.value.hint
 
 
 async def test_an_odd_answer_to_the_warm_up_is_an_answer() -> None:

@@ -8,7 +8,10 @@ import sys
 
 import aiohttp
 import anyio
+import pytest
 from anyio.streams.text import TextReceiveStream
+
+from pipeline.llm.standin.__main__ import settings_from
 
 
 async def test_serves_as_a_child_process() -> None:
@@ -27,6 +30,27 @@ async def test_serves_as_a_child_process() -> None:
                 assert [model["id"] for model in (await response.json())["data"]] == ["one", "two"]
             process.terminate()
             assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--slots", "many", "--slots many: "),
+        ("--grammars", "some", "--grammars some: "),
+        ("--faults", "[{", "--faults, entry 1 [{: "),
+        ("--faults", '[{"fault": "nope"}]', "--faults, entry 1, fault nope: "),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    """The option and the value are named, and no library speaks for itself."""
+    with pytest.raises(SystemExit) as ended:
+        settings_from([option, value])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.startswith(said)
+    assert "pydantic" not in line
 
 
 async def test_a_taken_port_is_one_clear_line() -> None:

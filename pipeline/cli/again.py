@@ -12,11 +12,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.agents import load_agents
-from pipeline.app import Folders, open_app, open_folders
+from pipeline.app import Folders, open_app, open_folders, usable_agents
 from pipeline.cli.tables import compact, counted, notes, print_json, print_results, screen
 from pipeline.cli.work import finished_results, progress_of, raise_if_host_lost, require_host
-from pipeline.config import Settings, config_folder
+from pipeline.config import Settings
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError, JobNotFound
 from pipeline.invoice.store import InvoiceStore, open_engine
@@ -125,7 +124,7 @@ async def _bench(settings: Settings, model: Model | HostPool) -> Any:
     database = open_engine(None)
     try:
         async with DocumentReader(settings.reading) as reader:
-            agents = load_agents(config_folder())
+            agents = usable_agents()
             yield Worker(agents=agents, reader=reader, model=model, store=InvoiceStore(database))
     finally:
         database.dispose()

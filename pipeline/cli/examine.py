@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from pipeline.cli.tables import print_json, screen
 from pipeline.config import Settings
-from pipeline.doctor import Check, Grade, examine_setup
+from pipeline.doctor import Check, Grade, examine_setup, verdict
 
 _SIGNS = {Grade.GOOD: "[green]ok  [/]", Grade.POOR: "[yellow]note[/]", Grade.BAD: "[red]bad [/]"}
 
@@ -24,7 +24,7 @@ async def examine(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         print_json({"good": good, "checks": [asdict(check) for check in checks]})
     else:
-        screen.print("Everything needed is there." if good else "The pipeline cannot work yet.")
+        screen.print(verdict(checks))
     return 0 if good else 1
 
 

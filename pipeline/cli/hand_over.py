@@ -38,9 +38,12 @@ def export_invoices(
 
 
 def _form(named: str | None, out: Path | None) -> Form:
-    """Return what to write; an ending that belongs to no form fits them all."""
+    """Return what to write; beside a form that was named, an ending that belongs to none fits them all."""
     ending = out.suffix.lower().removeprefix(".") if out else ""
     meant = Form(ending) if ending in set(Form) else None
+    if ending and not named and meant is None:
+        hint = f"let the name end in {', '.join(f'.{form}' for form in Form)}, or say with --format what to write"
+        raise ConfigError(f"--out {out}: .{ending} is no form that an export has", hint=hint)
     chosen = Form(named) if named else meant or Form.CSV
     if meant not in (None, chosen):
         raise ConfigError(f"--out {out} and --format {chosen} do not go together", hint=f"name a .{chosen} file")

@@ -69,6 +69,20 @@ def show_job(settings: Settings, name: str, *, as_json: bool) -> None:
             screen.print(f"  To {escape(told)}", highlight=False, soft_wrap=True)
 
 
+def host_line(host: dict[str, Any], status: Status) -> str:
+    """Say what a host is at this moment, and since when the daemon does without it."""
+    told = (status.daemon or {}).get("hosts", {})
+    seen = told.get(host["address"], {})
+    model = host["model"] or "no model loaded"
+    if not _is_lost(seen):
+        return escape(f"{host['address']}: {model if host['reachable'] else 'away: ' + host['error']}")
+    is_last = all(_is_lost(told.get(one["address"], {})) for one in status.hosts)
+    since = f"{'the daemon waits' if is_last else 'away'} since {seen['since']}"
+    now = f"{model}; {since}: {seen['reason']}" if host["reachable"] else f"{since}: {host['error']}"
+    remedy = f"; to do: {seen['hint']}" if seen.get("hint") else ""
+    return escape(f"{host['address']}: {now}{remedy}")
+
+
 def _survey(folders: Folders, settings: Settings) -> dict[str, Any] | None:
     if folders.shared is None:
         return None
@@ -100,7 +114,7 @@ def _status_rows(status: Status) -> list[tuple[str, str]]:
     if status.seconds_left is not None:
         rows.append(("time left", f"about {_ago(status.seconds_left)}"))
     rows.append(("daemon", _daemon_line(status)))
-    rows += [("LM Studio", _host_line(host, status)) for host in status.hosts]
+    rows += [("LM Studio", host_line(host, status)) for host in status.hosts]
     rows += _cluster_rows(status.cluster) if status.cluster else []
     rows.append(("inbox", escape(status.inbox_error or status.inbox)))
     rows.append(("outbox", escape(status.outbox)))
@@ -126,13 +140,8 @@ def _cluster_rows(cluster: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _host_line(host: dict[str, Any], status: Status) -> str:
-    seen = (status.daemon or {}).get("hosts", {}).get(host["address"], {})
-    model = host["model"] or "no model loaded"
-    line = f"{host['address']}: {model}" if host["reachable"] else f"{host['address']}: away: {host['error']}"
-    if seen.get("status") in ("down", "refused"):
-        line += f"; the daemon waits since {seen['since']}: {seen['reason']}; to do: {seen.get('hint', '')}"
-    return escape(line)
+def _is_lost(seen: dict[str, Any]) -> bool:
+    return seen.get("status") in ("down", "refused")
 
 
 def _print_waiting_for_person(state: State, count: int, jobs: list[dict[str, Any]], settings: Settings) -> None:

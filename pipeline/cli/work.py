@@ -11,7 +11,7 @@ import structlog
 
 from pipeline.app import App, open_app, usable_agents
 from pipeline.cli.tables import notes, print_json, print_results, progress_bar
-from pipeline.config import Settings, config_folder
+from pipeline.config import Settings
 from pipeline.engine.seam import Observer, Progress
 from pipeline.errors import ConfigError
 from pipeline.inbox import wrong_kind
@@ -60,7 +60,7 @@ async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, 
 
 def _taken(files: tuple[Path, ...], agent: str) -> tuple[Path, ...]:
     """Return the files of a kind that the agent takes, as from the inbox; say of the others why they are not taken."""
-    agents = usable_agents(config_folder())
+    agents = usable_agents()
     if agent not in agents:
         raise ConfigError(f"no agent is named {agent}", hint=f"agents: {', '.join(sorted(agents))}")
     refused = {path: reason for path in files if (reason := wrong_kind(path, agents[agent].files.extensions))}

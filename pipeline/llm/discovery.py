@@ -100,7 +100,7 @@ async def _look(session: aiohttp.ClientSession, address: str) -> HostFacts:
     for path, read, own in _PLACES:
         last = await _get(session, f"{root}{path}")
         if last.status in (401, 403):
-            return _refused(address, last)
+            return _refused(address, last, has_key="Authorization" in session.headers)
         models = read(last.body) if last.status == 200 else None
         if models is not None:
             is_lm_studio = own or await _greets(session, address)
@@ -139,13 +139,15 @@ async def _greets(session: aiohttp.ClientSession, address: str) -> bool:
     return isinstance(body, dict) and body.get("lmstudio") is True
 
 
-def _refused(address: str, answer: _Answer) -> HostFacts:
+def _refused(address: str, answer: _Answer, *, has_key: bool) -> HostFacts:
+    told = "the key is refused by the model server at {}" if has_key else "the model server at {} asks for a key"
+    wrong = "to one that this server knows" if has_key else "to it"
     return HostFacts(
         address,
         reachable=True,
         needs_key=True,
-        error=f"the model server at {address} refuses us: {server_words(answer.text)[:300]}",
-        hint="create an API token in LM Studio and set api_key (or LM_STUDIO_API_KEY)",
+        error=f"{told.format(address)}: {server_words(answer.text)[:300]}",
+        hint=f"create an API token in LM Studio and set api_key (or LM_STUDIO_API_KEY) {wrong}",
     )
 
 

@@ -127,9 +127,9 @@ def server_words(body: str) -> str:
 
 
 _START_SERVER = "start LM Studio's server (Developer tab, or `lms server start`) and check base_url"
-_SLOW = "a smaller model, a shorter context or a larger timeout_seconds helps"
+_SLOW = "a smaller model, a shorter context or a larger [llm] timeout_seconds helps"
 _READ_LOG = "LM Studio's log (`lms log stream`) says more"
-_LOAD_MODEL = "load a model in LM Studio: `lms load <model> --context-length 16384`"
+_LOAD_MODEL = "load a model in LM Studio: `lms load <model> --context-length 32768`"
 _RESOURCES = "the model may be too large for this machine: choose a smaller one or a shorter context"
 _NAME_MODEL = "set `model` to a name that `lms ls` shows, or leave it empty for the loaded one"
 _GIVE_KEY = "create an API token in LM Studio and set api_key (or LM_STUDIO_API_KEY)"

@@ -13,9 +13,10 @@ from typing import Annotated, Literal, NamedTuple
 import anyio
 import structlog
 from anyio.lowlevel import checkpoint
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from pipeline.errors import HostFault
+from pipeline.errors import ConfigError, HostFault
+from pipeline.llm.address import api_base
 from pipeline.llm.hosts import (
     HostedModel,
     HostSettings,
@@ -48,6 +49,16 @@ class LlmSettings(HostSettings, frozen=True, extra="forbid"):
     hosts: tuple[HostEntry, ...] | None = Field(
         None, description="several servers, each a table [[llm.hosts]] with base_url; none: the one at base_url above"
     )
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_distinct(cls, hosts: tuple[HostEntry, ...] | None) -> tuple[HostEntry, ...] | None:
+        first: dict[str, int] = {}
+        for number, entry in enumerate(hosts or (), start=1):
+            same = first.setdefault(_spelled(entry.base_url), number)
+            if same != number:
+                raise ValueError(f"entries {same} and {number} are the same server: {entry.base_url}")
+        return hosts
 
     def each(self) -> tuple[HostSettings, ...]:
         """Return the settings of every host."""
@@ -219,6 +230,14 @@ def place_of(model: Model) -> ModelPlace | None:
 def sees_pictures(model: Model) -> bool:
     """Say whether the model of a session says that it reads images."""
     return isinstance(model, HostSession) and model.host.state.vision is True
+
+
+def _spelled(base_url: str) -> str:
+    """Return an address in its one spelling; one that is wrong stays as it is, for whoever uses it to say so."""
+    try:
+        return api_base(base_url, allow_public_host=True)
+    except ConfigError:
+        return base_url
 
 
 async def _until_open(host: HostedModel, race: anyio.CancelScope) -> None:

@@ -38,7 +38,7 @@ def model_of(facts: HostFacts, asked: str) -> ModelFacts:
         )
     raise HostFault(
         f"no model is loaded at {facts.address}; it has: {names or 'none'}",
-        hint="load one in LM Studio (`lms load <model> --context-length 16384`), or set `model`",
+        hint="load one in LM Studio (`lms load <model> --context-length 32768`), or set `model`",
     )
 
 

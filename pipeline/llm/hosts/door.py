@@ -208,7 +208,7 @@ class Door:
             raise HostFault(
                 f"the model server at {self._state.address} did not answer one word"
                 f" in {self._settings.timeout_seconds:g} s",
-                hint="the model may still be loading, or be too large for this machine",
+                hint="the model may still be loading, or be slow: raise [llm] timeout_seconds, or use a smaller model",
             ) from error
         except (HostFault, ModelSetupFault):
             raise

@@ -170,7 +170,7 @@ class HostedModel:
             place.cool_off_seconds = self._settings.cool_off_seconds
             raise HostFault(
                 f"the model server at {self.door.state.address} did not answer in {self._settings.timeout_seconds:g} s",
-                hint="raise timeout_seconds, lower slots, or use a smaller model",
+                hint="raise [llm] timeout_seconds, lower slots, or use a smaller model",
             ) from error
         except anyio.get_cancelled_exc_class():
             place.cool_off_seconds = self._settings.cool_off_seconds
