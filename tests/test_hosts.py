@@ -116,6 +116,7 @@ async def test_one_warm_up_comes_before_the_fan_out() -> None:
     assert (server.looked, server.warmed_up, server.asked) == (1, 1, 8)
 
 
+@pytest.mark.slow
 async def test_a_host_gets_as_many_calls_as_it_has_slots() -> None:
     """The slots come from the host, or from the setting where there is one; a quarter more may wait inside the host."""
     found = []
