@@ -24,9 +24,10 @@ from pipeline.engine.seam import Body, Engine, Observer
 from pipeline.errors import ConfigError, TraceDamaged
 from pipeline.index import JobIndex
 from pipeline.intake import Intake
+from pipeline.invoice.database import open_engine
 from pipeline.invoice.model import Invoice, Kind
 from pipeline.invoice.own_fields import OwnField
-from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.store import InvoiceStore
 from pipeline.job import State
 from pipeline.languages import KnownLanguages
 from pipeline.llm.hosts import HostState

@@ -26,7 +26,8 @@ from pipeline.errors import ContextOverflow
 from pipeline.inbox import IntakeSettings
 from pipeline.index import JobIndex
 from pipeline.intake import Intake
-from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.database import open_engine
+from pipeline.invoice.store import InvoiceStore
 from pipeline.llm.protocol import ModelReply, ModelRequest, ToolCall, Usage, digest
 from pipeline.llm.standin.answers import answer
 from pipeline.llm.standin.wire import ChatRequest, arguments_text

@@ -18,7 +18,8 @@ from pipeline.document.model import Document
 from pipeline.document.reader import DocumentReader
 from pipeline.document.scan.settings import ScanSettings
 from pipeline.errors import DocumentError
-from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.database import open_engine
+from pipeline.invoice.store import InvoiceStore
 from pipeline.job import Claim, fold
 from pipeline.journal import open_journal
 from pipeline.llm.pool import pool_from

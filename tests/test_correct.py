@@ -27,8 +27,9 @@ from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError, JobNotFound, StorageFault, TraceDamaged
 from pipeline.index import JobIndex
+from pipeline.invoice.database import open_engine
 from pipeline.invoice.model import loads
-from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.store import InvoiceStore
 from pipeline.llm.standin import StandInServer, StandInSettings
 from pipeline.lock import only_one
 from pipeline.outbox import DATABASE_NAME, Outbox

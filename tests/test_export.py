@@ -23,8 +23,9 @@ from pipeline.errors import ConfigError
 from pipeline.export import Filter, Form, export_to, invoice_columns, line_columns, since_day, stream_text
 from pipeline.export.rows import invoice_row
 from pipeline.export.writing import Dialect
+from pipeline.invoice.database import open_engine
 from pipeline.invoice.model import Invoice, Kind, LineItem, Party, loads
-from pipeline.invoice.store import InvoiceStore, StoredInvoice, open_engine
+from pipeline.invoice.store import InvoiceStore, StoredInvoice
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ATTACK = '=HYPERLINK("http://x.example","pay")'

@@ -9,10 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pipeline.invoice.database import open_engine
 from pipeline.invoice.history import PastInvoice, VendorHistory, history_findings
 from pipeline.invoice.keeping import keep, kept_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, Party, Severity
-from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified
 
 VENDOR = Party(name="Acme", vat_id="DE136695976", iban="DE89370400440532013000")

@@ -17,8 +17,9 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.errors import ConfigError
+from pipeline.invoice.database import open_engine
 from pipeline.invoice.model import Invoice, Kind, LineItem, Party
-from pipeline.invoice.store import InvoiceStore, Outcome, Stored, open_engine
+from pipeline.invoice.store import InvoiceStore, Outcome, Stored
 
 NOON = datetime.datetime(2026, 3, 5, 12, tzinfo=datetime.UTC)
 

@@ -19,7 +19,8 @@ from pipeline.config import Settings
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.index import JobIndex
-from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.database import open_engine
+from pipeline.invoice.store import InvoiceStore
 from pipeline.job import State
 from pipeline.outbox import DATABASE_NAME, JobFolder, Outbox
 from pipeline.service import Service

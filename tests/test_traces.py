@@ -17,7 +17,8 @@ from make_traces import TRACES
 from pipeline.agents import AgentSettings, load_agents
 from pipeline.config import Settings
 from pipeline.document.reader import DocumentReader
-from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.database import open_engine
+from pipeline.invoice.store import InvoiceStore
 from pipeline.job import State
 from pipeline.llm.protocol import Model
 from pipeline.llm.recorded import RecordedModel

@@ -18,7 +18,8 @@ from pipeline.cli.work import finished_results, progress_of, raise_if_host_lost,
 from pipeline.config import Settings
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError, JobNotFound
-from pipeline.invoice.store import InvoiceStore, open_engine
+from pipeline.invoice.database import open_engine
+from pipeline.invoice.store import InvoiceStore
 from pipeline.job import FINISHED, State
 from pipeline.llm.pool import HostPool, pool_from
 from pipeline.llm.protocol import Model

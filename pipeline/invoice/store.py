@@ -12,55 +12,21 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    Row,
-    Select,
-    Table,
-    Text,
-    UniqueConstraint,
-    bindparam,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    or_,
-    select,
-    text,
-    type_coerce,
-    union,
-    update,
-)
-from sqlalchemy.engine import Dialect, ExceptionContext
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, text, update
+from sqlalchemy.exc import DatabaseError
 
 from pipeline.errors import ConfigError, StorageFault
+from pipeline.invoice import tables
 from pipeline.invoice.history import PastInvoice, VendorHistory
 from pipeline.invoice.model import Invoice, Kind, dumps, loads
 from pipeline.invoice.words import squeeze
 
 SCHEMA_VERSION = 1
-# Another process may hold the file while it writes one invoice; that takes milliseconds.
-_BUSY_TIMEOUT_SECONDS = 30
 _ROWS_AT_ONCE = 200
-_HAS_TURN = "has turn to write"
-# So many of a vendor's latest invoices show its habits.
-_HISTORY = 50
 _MOST_KNOWN = 512
 
 
@@ -105,232 +71,6 @@ class _Past(NamedTuple):
     stored_at: str
 
 
-class _Exact(TypeDecorator[Decimal]):
-    """Keep a decimal as its digits; SQLite's own numbers are floats."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else format(value, "f")
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
-        return None if value is None else Decimal(value)
-
-
-class _Time(TypeDecorator[datetime.datetime]):
-    """Keep a time as ISO text in UTC with microseconds, so that text order is time order."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else _time_text(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
-        return None if value is None else datetime.datetime.fromisoformat(value)
-
-
-def _time_text(value: datetime.datetime) -> str:
-    return value.astimezone(datetime.UTC).isoformat(timespec="microseconds")
-
-
-class _Day(TypeDecorator[datetime.date]):
-    """Keep a date as ISO text."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime.date | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else value.isoformat()
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.date | None:  # noqa: ARG002
-        return None if value is None else datetime.date.fromisoformat(value)
-
-
-_metadata = MetaData()
-_invoices = Table(
-    "invoices",
-    _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("vendor_key", Text, nullable=False),
-    Column("number_key", Text, nullable=False),
-    Column("vendor_vat", Text, nullable=False),
-    Column("vendor_folded_name", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("job", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("invoice_number", Text),
-    Column("date", _Day),
-    Column("due_date", _Day),
-    Column("currency", Text),
-    Column("total_amount", _Exact),
-    Column("net_amount", _Exact),
-    Column("tax_amount", _Exact),
-    Column("vendor_name", Text),
-    Column("vendor_vat_id", Text),
-    Column("vendor_iban", Text),
-    Column("buyer_name", Text),
-    Column("content", Text, nullable=False),
-    Column("content_hash", Text, nullable=False),
-    Column("stored_at", _Time, nullable=False),
-    UniqueConstraint("vendor_key", "number_key"),
-    Index("invoices_by_number", "number_key"),
-    Index("invoices_by_time", "stored_at"),
-)
-# A vendor's latest invoices are found without a look at all its earlier ones, however many.
-_BY_VENDOR = (
-    Index("invoices_by_vat", _invoices.c.vendor_vat, _invoices.c.id),
-    Index("invoices_by_name", _invoices.c.vendor_folded_name, _invoices.c.id),
-)
-_versions = Table(
-    "invoice_versions",
-    _metadata,
-    Column("invoice_id", Integer, ForeignKey("invoices.id", ondelete="CASCADE"), primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("job", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("content", Text, nullable=False),
-    Column("content_hash", Text, nullable=False),
-    Column("stored_at", _Time, nullable=False),
-)
-_lines = Table(
-    "invoice_lines",
-    _metadata,
-    Column("invoice_id", Integer, ForeignKey("invoices.id", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("description", Text),
-    Column("quantity", _Exact),
-    Column("unit_price", _Exact),
-    Column("total", _Exact),
-)
-_jobs = Table(
-    "invoice_jobs",
-    _metadata,
-    Column("job", Text, primary_key=True),
-    Column("invoice_id", Integer, ForeignKey("invoices.id", ondelete="CASCADE"), nullable=False),
-    Column("content_hash", Text, nullable=False),
-)
-
-
-def _latest(column: Column[str]) -> Select[int]:
-    """Return the query for the latest records of a vendor, who is named by that column."""
-    named = select(_invoices.c.id).where(column == bindparam(column.name))
-    return select(named.order_by(_invoices.c.id.desc()).limit(_HISTORY).subquery().c.id)
-
-
-def _rows(table: Table, *, of: str) -> Select[Any]:
-    columns = [table.c[name] for name in ("job", "status", "content_hash")]
-    stored_at = type_coerce(table.c.stored_at, Text).label("stored_at")
-    return select(table.c[of].label("id"), table.c.version, *columns, stored_at)
-
-
-def _history_of(*ids: Select[int]) -> Select[Any]:
-    """Return the query for what decides what a history holds; what it holds is fetched where needed."""
-    either = ids[0] if len(ids) == 1 else union(*ids)
-    latest = _rows(_invoices, of="id").where(_invoices.c.id.in_(either))
-    return latest.order_by(_invoices.c.id.desc()).limit(_HISTORY)
-
-
-def _in_one_row(query: Select[Any]) -> Select[str]:
-    """Return the query for the same rows as one JSON text.
-
-    Between two rows the driver lets all other threads go first, while this one holds the right to write.
-    """
-    return select(func.json_group_array(func.json_array(*query.subquery().c), type_=Text))
-
-
-# Made once: to make a statement, and to find out that it is the same as the last, takes longer than to carry it out.
-_BY_VAT, _BY_NAME = _latest(_invoices.c.vendor_vat), _latest(_invoices.c.vendor_folded_name)
-_HISTORIES = {
-    (True, True): _history_of(_BY_VAT, _BY_NAME),
-    (True, False): _history_of(_BY_VAT),
-    (False, True): _history_of(_BY_NAME),
-}
-_SQLITE_HISTORIES = {known: _in_one_row(query) for known, query in _HISTORIES.items()}
-_EARLIER = (
-    _rows(_versions, of="invoice_id")
-    .where(_versions.c.invoice_id == bindparam("record_id"))
-    .order_by(_versions.c.version)
-)
-_CONTENT = select(_invoices.c.content).where(
-    _invoices.c.id == bindparam("record_id"), _invoices.c.content_hash == bindparam("content_hash")
-)
-_EARLIER_CONTENT = select(_versions.c.content).where(
-    _versions.c.invoice_id == bindparam("record_id"), _versions.c.content_hash == bindparam("content_hash")
-)
-_SAME_NUMBER = select(_invoices).where(_invoices.c.number_key == bindparam("number_key"))
-_EXACT = _SAME_NUMBER.where(_invoices.c.vendor_key == bindparam("vendor_key"))
-_SAME_NAME = _SAME_NUMBER.where(_invoices.c.vendor_folded_name == bindparam("vendor_folded_name")).limit(2)
-_SAME_NAME_AND_VAT = _SAME_NAME.where(
-    or_(_invoices.c.vendor_vat == "", _invoices.c.vendor_vat == bindparam("vendor_vat"))
-)
-_JOB = select(_jobs).where(_jobs.c.job == bindparam("job"))
-_NEW_JOB = insert(_jobs)
-_NEW_INVOICE, _NEW_LINES = insert(_invoices), insert(_lines)
-
-
-def open_engine(path: Path | None) -> Engine:
-    """Open or create the database file; other parts may keep their own tables in it through the same engine.
-
-    Without a path the database is a throw-away one in memory.
-
-    `engine.begin()` takes the write lock at once, so that two writers wait for each other instead of failing. Those of
-    this process stand in line: SQLite would let each look again after ever longer pauses.
-    """
-    # In memory every connection would be a database of its own: all threads share one.
-    shared = {"poolclass": StaticPool} if path is None else {}
-    timeout = {"timeout": _BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
-    engine = create_engine(f"sqlite:///{path}" if path else "sqlite://", connect_args=timeout, **shared)
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "handle_error", _translate)
-    _begin_writing_in_turn(engine)
-    return engine
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    # Transactions are begun below; the driver's own begin would come too late to lock.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    # No write-ahead log: it would put data in a second file, and fails on network shares. The journal is emptied and
-    # synced at a commit; one that is deleted may come back after a power cut, and take the transaction back.
-    # https://www.sqlite.org/pragma.html#pragma_synchronous (FULL and EXTRA)
-    cursor.execute("PRAGMA journal_mode = TRUNCATE")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _translate(context: ExceptionContext) -> None:
-    # Full, read-only, locked for half a minute: the file's trouble, which no tool and no job is to blame for.
-    if isinstance(context.sqlalchemy_exception, OperationalError):
-        message = f"the database cannot be used: {context.original_exception}"
-        hint = "make room, or make the file writable again"
-        raise StorageFault(message, hint=hint) from context.original_exception
-
-
-def _begin_writing_in_turn(engine: Engine) -> None:
-    turn = threading.Lock()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("reads_only", False):
-            return  # each statement sees the file as it is at one moment, and nobody asks for more
-        kept = connection.connection.record_info
-        if kept is not None and not kept.get(_HAS_TURN):
-            # Whoever does not get its turn still has SQLite's own lock to wait for, and its error.
-            kept[_HAS_TURN] = turn.acquire(timeout=_BUSY_TIMEOUT_SECONDS)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    @event.listens_for(engine, "checkin")
-    def end(_connection: object, record: ConnectionPoolEntry) -> None:
-        # Not at the commit: that event comes before the data are synced.
-        if (record.record_info or {}).pop(_HAS_TURN, False):
-            turn.release()
-
-
 class InvoiceStore:
     """Store and list invoices. Methods block: call them from a thread."""
 
@@ -371,19 +111,24 @@ class InvoiceStore:
     def forget(self, job: str, *, at: datetime.datetime) -> None:
         """Take back what the job stored: it turned out to be no invoice. What another job had stored there returns."""
         with self._engine.begin() as connection:
-            own = connection.execute(select(_jobs).where(_jobs.c.job == job)).one_or_none()
+            own = connection.execute(select(tables.jobs).where(tables.jobs.c.job == job)).one_or_none()
             if own is not None:
                 _let_go(connection, own.invoice_id, job=job, at=at, keep=False)
-                connection.execute(delete(_jobs).where(_jobs.c.job == job))
+                connection.execute(delete(tables.jobs).where(tables.jobs.c.job == job))
 
     def rows(self, since: datetime.datetime | None = None) -> Iterator[StoredInvoice]:
         """Yield the current version of every record stored at or after a time, oldest record first."""
         last = 0
         while True:
             # One page at a time, so that a slow reader does not hold the file.
-            query = select(_invoices).where(_invoices.c.id > last).order_by(_invoices.c.id).limit(_ROWS_AT_ONCE)
+            query = (
+                select(tables.invoices)
+                .where(tables.invoices.c.id > last)
+                .order_by(tables.invoices.c.id)
+                .limit(_ROWS_AT_ONCE)
+            )
             if since is not None:
-                query = query.where(_invoices.c.stored_at >= since)
+                query = query.where(tables.invoices.c.stored_at >= since)
             page = self._read(query)
             yield from (_stored_invoice(row, row.id) for row in page)
             if len(page) < _ROWS_AT_ONCE:
@@ -401,7 +146,9 @@ class InvoiceStore:
 
     def versions(self, record_id: int) -> tuple[StoredInvoice, ...]:
         """Return the earlier versions of a record, oldest first."""
-        query = select(_versions).where(_versions.c.invoice_id == record_id).order_by(_versions.c.version)
+        query = (
+            select(tables.versions).where(tables.versions.c.invoice_id == record_id).order_by(tables.versions.c.version)
+        )
         return tuple(_stored_invoice(row, record_id) for row in self._read(query))
 
     def _read(self, query: Any) -> list[Row[Any]]:
@@ -410,7 +157,7 @@ class InvoiceStore:
 
     def is_empty(self) -> bool:
         """Say whether nothing is stored yet."""
-        return not self._read(select(_invoices.c.id).limit(1))
+        return not self._read(select(tables.invoices.c.id).limit(1))
 
     def _prepare(self) -> None:
         if not _is_sqlite(self._engine):  # a shared database is prepared by `pipeline migrate`, and only by it
@@ -429,8 +176,8 @@ class InvoiceStore:
 
 def create_tables(connection: Connection) -> None:
     """Create what is missing of the store's tables."""
-    _metadata.create_all(connection)
-    for index in _BY_VENDOR:  # the table of an earlier release lacks them
+    tables.metadata.create_all(connection)
+    for index in tables.BY_VENDOR:  # the table of an earlier release lacks them
         index.create(connection, checkfirst=True)
 
 
@@ -447,7 +194,7 @@ def _is_sqlite(bound: Engine | Connection) -> bool:
 def _store(connection: Connection, invoice: Invoice, record: dict[str, Any]) -> Stored:
     _one_writer(connection, record)
     job, at = record["job"], record["stored_at"]
-    own = connection.execute(_JOB, {"job": job}).one_or_none()
+    own = connection.execute(tables.JOB, {"job": job}).one_or_none()
     if own is not None and own.content_hash == record["content_hash"]:
         return _repeated(connection, own.invoice_id, record)
     current = _find(connection, record)
@@ -460,8 +207,8 @@ def _store(connection: Connection, invoice: Invoice, record: dict[str, Any]) -> 
     stored = _put(connection, current, record, invoice)
     values = {"invoice_id": stored.record_id, "content_hash": record["content_hash"]}
     if own is not None:
-        connection.execute(delete(_jobs).where(_jobs.c.job == job))
-    connection.execute(_NEW_JOB, {"job": job, **values})
+        connection.execute(delete(tables.jobs).where(tables.jobs.c.job == job))
+    connection.execute(tables.NEW_JOB, {"job": job, **values})
     return stored
 
 
@@ -473,11 +220,11 @@ def _history(
         return VendorHistory()
     current = _current(connection, {"vendor_vat": vat, "vendor_folded_name": name})
     ids = (row.id for row in current if row.version > 1)
-    earlier = (connection.execute(_EARLIER, {"record_id": record_id}).all() for record_id in ids)
+    earlier = (connection.execute(tables.EARLIER, {"record_id": record_id}).all() for record_id in ids)
     rows = [*current, *(_Past(*row) for row in chain.from_iterable(earlier))]
     rows.sort(key=lambda row: row.stored_at, reverse=True)
     if before is not None:
-        limit = _time_text(before)
+        limit = tables.time_text(before)
         rows = [row for row in rows if row.stored_at < limit]
     last = {row.job: row for row in reversed(rows) if row.job != not_job}
     past = ((row, _content(connection, row)) for row in reversed(last.values()))
@@ -490,9 +237,9 @@ def _current(connection: Connection, vendor: dict[str, str]) -> list[_Past]:
     """Return the latest records of the vendor, latest first."""
     known = bool(vendor["vendor_vat"]), bool(vendor["vendor_folded_name"])
     if _is_sqlite(connection):
-        rows = json.loads(connection.execute(_SQLITE_HISTORIES[known], vendor).scalar_one())
+        rows = json.loads(connection.execute(tables.SQLITE_HISTORIES[known], vendor).scalar_one())
     else:
-        rows = connection.execute(_HISTORIES[known], vendor).all()
+        rows = connection.execute(tables.HISTORIES[known], vendor).all()
     return sorted((_Past(*row) for row in rows), reverse=True)
 
 
@@ -501,7 +248,9 @@ def _content(connection: Connection, row: _Past) -> Invoice | None:
     known = _known.get(row.content_hash)
     if known is None:
         which = {"record_id": row.id, "content_hash": row.content_hash}
-        texts = (connection.execute(query, which).scalars().first() for query in (_CONTENT, _EARLIER_CONTENT))
+        texts = (
+            connection.execute(query, which).scalars().first() for query in (tables.CONTENT, tables.EARLIER_CONTENT)
+        )
         content = next((one for one in texts if one is not None), None)
         known = _invoice_in(content) if content is not None else None
         if known is not None:
@@ -560,14 +309,14 @@ def _record(invoice: Invoice, *, kind: Kind, job: str, status: str, at: datetime
 def _find(connection: Connection, record: dict[str, Any]) -> Row[Any] | None:
     """Return the record of the same vendor and number; by name where one side has no VAT number."""
     keys = {name: record[name] for name in ("number_key", "vendor_key")}
-    exact = connection.execute(_EXACT, keys).one_or_none()
+    exact = connection.execute(tables.EXACT, keys).one_or_none()
     if exact is not None or not record["number_key"] or not record["vendor_folded_name"]:
         return exact
     keys = {name: record[name] for name in ("number_key", "vendor_folded_name")}
     if record["vendor_vat"]:
-        found = connection.execute(_SAME_NAME_AND_VAT, {**keys, "vendor_vat": record["vendor_vat"]}).all()
+        found = connection.execute(tables.SAME_NAME_AND_VAT, {**keys, "vendor_vat": record["vendor_vat"]}).all()
     else:
-        found = connection.execute(_SAME_NAME, keys).all()
+        found = connection.execute(tables.SAME_NAME, keys).all()
     # Two vendors of one name with different VAT numbers: nothing says which one this is.
     return found[0] if len(found) == 1 else None
 
@@ -580,8 +329,8 @@ def _is_contested(current: Row[Any], record: dict[str, Any]) -> bool:
 
 def _repeated(connection: Connection, record_id: int, record: dict[str, Any]) -> Stored:
     """Note a changed status of a job that stores what it stored before."""
-    mine = (_invoices.c.id == record_id) & (_invoices.c.job == record["job"])
-    connection.execute(update(_invoices).where(mine).values(status=record["status"]))
+    mine = (tables.invoices.c.id == record_id) & (tables.invoices.c.job == record["job"])
+    connection.execute(update(tables.invoices).where(mine).values(status=record["status"]))
     return Stored(record_id, Outcome.UNCHANGED)
 
 
@@ -591,13 +340,15 @@ def _let_go(connection: Connection, old_id: int, *, job: str, at: datetime.datet
     If only this job ever wrote the record, it is the same document, read better: with `keep` the record moves. If
     another job wrote it before, that job's version comes back and this one goes elsewhere.
     """
-    query = select(_invoices).where(_invoices.c.id == old_id)
+    query = select(tables.invoices).where(tables.invoices.c.id == old_id)
     _one_writer(connection, connection.execute(query).one()._asdict())
     old = connection.execute(query).one()  # as it is now that nobody else writes it
     if old.job != job:
         return None
-    others = (_versions.c.invoice_id == old_id) & (_versions.c.job != job)
-    before = connection.execute(select(_versions).where(others).order_by(_versions.c.version.desc())).first()
+    others = (tables.versions.c.invoice_id == old_id) & (tables.versions.c.job != job)
+    before = connection.execute(
+        select(tables.versions).where(others).order_by(tables.versions.c.version.desc())
+    ).first()
     if before is not None:
         _keep_version(connection, old)
         invoice = _invoice_in(before.content)
@@ -606,13 +357,13 @@ def _let_go(connection: Connection, old_id: int, *, job: str, at: datetime.datet
         return None
     if keep:
         return old
-    connection.execute(delete(_invoices).where(_invoices.c.id == old_id))
+    connection.execute(delete(tables.invoices).where(tables.invoices.c.id == old_id))
     return None
 
 
 def _put(connection: Connection, current: Row[Any] | None, record: dict[str, Any], invoice: Invoice) -> Stored:
     if current is None:
-        result = connection.execute(_NEW_INVOICE, {**record, "version": 1})
+        result = connection.execute(tables.NEW_INVOICE, {**record, "version": 1})
         record_id = int(result.inserted_primary_key[0]) if result.inserted_primary_key else 0
         _add_lines(connection, record_id, invoice)
         return Stored(record_id, Outcome.CREATED)
@@ -626,13 +377,13 @@ def _put(connection: Connection, current: Row[Any] | None, record: dict[str, Any
 def _keep_version(connection: Connection, row: Row[Any]) -> None:
     columns = ("version", "job", "status", "kind", "content", "content_hash", "stored_at")
     values = {name: getattr(row, name) for name in columns}
-    connection.execute(insert(_versions).values(invoice_id=row.id, **values))
+    connection.execute(insert(tables.versions).values(invoice_id=row.id, **values))
 
 
 def _write(connection: Connection, record_id: int, version: int, record: dict[str, Any], invoice: Invoice) -> None:
-    changed = update(_invoices).where(_invoices.c.id == record_id)
+    changed = update(tables.invoices).where(tables.invoices.c.id == record_id)
     connection.execute(changed.values(**record, version=version))
-    connection.execute(delete(_lines).where(_lines.c.invoice_id == record_id))
+    connection.execute(delete(tables.lines).where(tables.lines.c.invoice_id == record_id))
     _add_lines(connection, record_id, invoice)
 
 
@@ -642,7 +393,7 @@ def _add_lines(connection: Connection, record_id: int, invoice: Invoice) -> None
         for position, line in enumerate(invoice.line_items)
     ]
     if rows:
-        connection.execute(_NEW_LINES, rows)
+        connection.execute(tables.NEW_LINES, rows)
 
 
 class _Invoices:
