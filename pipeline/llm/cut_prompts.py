@@ -23,13 +23,9 @@ _CLEARLY_LESS = 0.75
 
 
 class PromptCounts:
-    """Learn how a server counts prompts, and tell by a count that the prompt was cut.
-
-    `most_tokens` is the largest count of a prompt that was whole.
-    """
+    """Learn how a server counts prompts, and tell by a count that the prompt was cut."""
 
     def __init__(self) -> None:
-        self.most_tokens = 0
         self._full = self._full_repeats = self._largest = 0
         self._too_few = _TOO_FEW_TOKENS_A_WORD
 
@@ -64,7 +60,6 @@ class PromptCounts:
         self._full += 1
         self._full_repeats += _repeats_an_earlier_one(request)
         self._largest = max(self._largest, words)
-        self.most_tokens = max(self.most_tokens, counted)
         self._too_few = min(self._too_few, _CLEARLY_LESS * counted / words)
 
 

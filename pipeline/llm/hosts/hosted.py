@@ -11,7 +11,6 @@ is an overflow, and no answer. Several hosts together are a pool (`pool.py`).
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import anyio
 import structlog
@@ -35,7 +34,6 @@ _LONGEST_RETRY_AFTER_SECONDS = 120.0
 # The library's timeout is a safety net behind ours, which knows that the server may still be working.
 _TIMEOUT_MARGIN_SECONDS = 15.0
 # A model may have been loaded anew with a longer context meanwhile.
-_ROOM_KEPT_SECONDS = 3600.0
 
 
 def host_from(settings: HostSettings, *, on_change: Observer | None = None) -> HostedModel:
@@ -86,7 +84,6 @@ class HostedModel:
         self._settings = settings
         self._estimate = TokenEstimate()
         self._counts = PromptCounts()
-        self._room: _Room | None = None
         self._substitute = ""
         self.door = Door(settings, connect=connect, discover=discover, on_change=on_change)
 
@@ -143,20 +140,12 @@ class HostedModel:
         await self.door.aclose()
 
     def _refuse_oversized(self, request: ModelRequest) -> None:
-        context, at_least = self._context_tokens, self._estimate.at_least(request)
+        context, at_least = self.door.state.context_tokens, self._estimate.at_least(request)
         # A reply may be shorter than it is allowed to be: only a quarter of the context is kept for it.
         if context is None or at_least + min(request.max_tokens, context // 4) <= context:
             return
         message = f"the request has at least {at_least} tokens, and the model is loaded with a context of {context}"
         raise self._explained(ContextOverflow(message), request)
-
-    @property
-    def _context_tokens(self) -> int | None:
-        """Return what the host says, or what it has shown to cut prompts to where that is less."""
-        told, room = self.door.state.context_tokens, self._room
-        if room is None or anyio.current_time() > room.until:
-            return told
-        return room.tokens if told is None else min(told, room.tokens)
 
     def _demand(self, request: ModelRequest, *, alone: bool) -> float:
         return math.inf if alone else self._estimate.expected(request) + request.max_tokens
@@ -183,15 +172,17 @@ class HostedModel:
         return reply
 
     def _cut(self, usage: Usage, *, alone: bool) -> ContextOverflow:
-        """Return the overflow that a server has hidden by leaving out a part of the prompt."""
+        """Return the overflow that a server has hidden by leaving out a part of the prompt.
+
+        It speaks of this request only: an odd document must not make the host seem smaller to all others.
+        """
         self.door.count(usage)
         log.warning("prompt.cut", address=self.door.state.address, counted_tokens=usage.prompt_tokens, alone=alone)
-        if alone:  # beside other calls the rest of the context may have been theirs
-            kept = max(usage.prompt_tokens, self._counts.most_tokens)
-            self._room = _Room(kept, until=anyio.current_time() + _ROOM_KEPT_SECONDS)
         return ContextOverflow(
             f"the model server at {self.door.state.address} answered a prompt of which it had left out a part:"
-            f" it counted {usage.prompt_tokens} tokens"
+            f" it counted {usage.prompt_tokens} tokens",
+            # Beside other calls the rest of the context may have been theirs.
+            context_tokens=usage.prompt_tokens if alone else None,
         )
 
     def _note(self, request: ModelRequest, reply: ModelReply) -> None:
@@ -233,20 +224,13 @@ class HostedModel:
             overflow.message,
             hint=hint,
             prompt_tokens=prompt,
-            context_tokens=overflow.context_tokens or self._context_tokens,
+            context_tokens=overflow.context_tokens or self.door.state.context_tokens,
         )
 
     def _learn_from(self, overflow: ContextOverflow, request: ModelRequest) -> None:
         """Calibrate the estimate by a prompt that the server counted before it refused it."""
         if overflow.prompt_tokens is not None:
             self._estimate.learn(request, Usage(prompt_tokens=overflow.prompt_tokens))
-
-
-class _Room(NamedTuple):
-    """Hold how many tokens of a prompt the host has shown to keep, and how long that is believed."""
-
-    tokens: int
-    until: float
 
 
 def _is_silent_overflow(reply: ModelReply, context_tokens: int | None) -> bool:
