@@ -319,6 +319,7 @@ class World:
             files=self.dropped,
             results=len(results),
             by_status=dict(Counter(result["status"] for result in results)),
+            errors=[result["error"]["message"] for result in results if result["error"]],
             lost=self.dropped - len(per_content),
             doubled=sum(count > 1 for count in per_content.values()),
             doubled_records=records[0] - records[1],
@@ -339,6 +340,7 @@ class Ledger:
     files: int
     results: int
     by_status: dict[str, int]
+    errors: list[str]
     lost: int
     doubled: int
     doubled_records: int
