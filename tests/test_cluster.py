@@ -190,7 +190,7 @@ def test_only_jobs_of_lost_workers_are_taken_over(
         connection.execute(text(f"UPDATE pipeline_executors SET seen_at = now() - interval '{silent}'"))
     if not connected:
         worker._drop()
-    Recovery(database, cluster, prepared, executor="me", attempts=3).look(())
+    Recovery(database, cluster, prepared, executor="me", attempts=3).look(frozenset)
     flow = cluster.find("job-1")
     assert flow is not None
     assert (flow.condition is Condition.WAITING, flow.resumes) == (lost, int(lost))
@@ -203,10 +203,10 @@ def test_a_job_that_lost_too_many_workers_is_stopped(database: Engine, prepared:
     recovery = Recovery(database, cluster, prepared.model_copy(update={"resumes": 2}), executor="me", attempts=3)
     _running(database, cluster, "job-1", executor="gone")
     for _ in range(2):
-        recovery.look(())
+        recovery.look(frozenset)
         _mark_running(database, "job-1", "gone")
     with capture_logs() as logs:
-        recovery.look(())
+        recovery.look(frozenset)
     assert [one["event"] for one in logs] == ["job.stopped"]
     flow = cluster.find("job-1")
     assert flow is not None
@@ -222,10 +222,34 @@ async def test_a_claimed_job_that_was_never_begun_is_given_back(database: Engine
     recovery = Recovery(database, cluster, prepared, executor="me", attempts=3)
     _running(database, cluster, "job-1", executor="me")
     _running(database, cluster, "job-2", executor="me")
-    recovery.look({"job-2"})
+    recovery.look(lambda: {"job-2"})
     await anyio.sleep(prepared.grace_seconds + 0.1)
-    recovery.look({"job-2"})
+    recovery.look(lambda: {"job-2"})
     assert [one.id for one in cluster.running()] == ["job-2"]
+    worker.leave()
+
+
+async def test_one_loss_is_charged_once(database: Engine, prepared: ClusterSettings) -> None:
+    """Back after a cut, a worker misses its jobs at the moment in which another one takes them for lost."""
+    cluster = Cluster(database)
+    worker = Presence(database, "me", host="h", release="1")
+    assert worker.enter()
+    mine, other = (Recovery(database, cluster, prepared, executor=name, attempts=3) for name in ("me", "other"))
+    _running(database, cluster, "job-1", executor="me")
+    mine.look(frozenset)
+    await anyio.sleep(prepared.grace_seconds + 0.1)
+    worker._drop()
+
+    def while_the_other_looks() -> frozenset[str]:
+        other.look(frozenset)
+        return frozenset()
+
+    mine.look(while_the_other_looks)
+    assert [(flow.condition, flow.resumes) for flow in [cluster.find("job-1")] if flow] == [(Condition.WAITING, 1)]
+    assert worker.enter()
+    _mark_running(database, "job-1", "me")
+    mine.look(frozenset)
+    assert [flow.resumes for flow in cluster.running()] == [1], "claimed anew, it is given its time anew"
     worker.leave()
 
 

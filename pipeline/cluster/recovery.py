@@ -6,7 +6,8 @@ A job can also be lost by a worker that lives: the engine claims it, and before 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Engine, text
@@ -20,6 +21,13 @@ from pipeline.postgres import ClusterSettings, faults_of_storage
 log = structlog.get_logger()
 
 _RECOVERY_LOCK = "SELECT pg_try_advisory_xact_lock(7303, 2)"
+
+
+class _Claimed(NamedTuple):
+    """Tell one claim of a workflow from the next, which comes after it was taken over."""
+
+    flow: str
+    resumes: int
 
 
 class Recovery:
@@ -37,24 +45,25 @@ class Recovery:
         self._settings = settings
         self._executor = executor
         self._suspect_at = max(1, attempts - 1)
-        self._missed_since: dict[str, float] = {}
+        self._missed_since: dict[_Claimed, float] = {}
 
-    def look(self, at_work: Collection[str]) -> None:
-        """Take over what has to be; `at_work` are the workflows that this process really runs. Blocks."""
-        running = self._cluster.running()
-        missed = self._missed(running, at_work)
-        for flow in running:
-            if flow.id in missed:
-                self._take_over(flow)
-        if not is_settled(self._engine, self._settings.grace_seconds):
-            return
+    def look(self, at_work: Callable[[], Collection[str]]) -> None:
+        """Take over what has to be; `at_work` gives the workflows that this process really runs. Blocks.
+
+        Who has what is asked under the lock: taken over a second time for one loss, a job would be charged twice.
+        """
+        settled = is_settled(self._engine, self._settings.grace_seconds)
         with faults_of_storage(), self._engine.begin() as connection:
-            if not running or not connection.execute(text(_RECOVERY_LOCK)).scalar():
+            if not connection.execute(text(_RECOVERY_LOCK)).scalar():
                 return
-            # Read again: another worker may have acted since.
-            running, present = self._cluster.running(), self._present()
+            running = self._cluster.running()
+            # After that, for what was claimed and begun meanwhile is not missed.
+            lost = self._missed(running, at_work())
+            if settled and running:
+                present = self._present()
+                lost |= {flow.id for flow in running if flow.executor not in present}
             for flow in running:
-                if flow.executor not in present:
+                if flow.id in lost:
                     self._take_over(flow)
 
     def release(self) -> int:
@@ -64,12 +73,17 @@ class Recovery:
             self._cluster.release(own)
         return len(own)
 
-    def _missed(self, running: Iterable[Flow], at_work: Collection[str]) -> Collection[str]:
+    def _missed(self, running: Iterable[Flow], at_work: Collection[str]) -> set[str]:
         """Return the own jobs that this process has claimed and, for the grace time, not begun."""
         now = time.monotonic()
-        own = {flow.id for flow in running if flow.executor == self._executor} - set(at_work)
-        self._missed_since = {flow: self._missed_since.get(flow, now) for flow in own}
-        return {flow for flow, since in self._missed_since.items() if now - since > self._settings.grace_seconds}
+        own = {
+            _Claimed(flow.id, flow.resumes)
+            for flow in running
+            if flow.executor == self._executor and flow.id not in at_work
+        }
+        self._missed_since = {claimed: self._missed_since.get(claimed, now) for claimed in own}
+        grace = self._settings.grace_seconds
+        return {claimed.flow for claimed, since in self._missed_since.items() if now - since > grace}
 
     def _present(self) -> Collection[str]:
         grace, frozen = self._settings.grace_seconds, self._settings.frozen_seconds

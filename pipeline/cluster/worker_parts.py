@@ -98,7 +98,7 @@ async def _be_there(settings: Settings, host: HostSettings, here: Presence, data
 
         async def keep() -> None:
             every = settings.cluster.grace_seconds / 3
-            await here.keep(every_seconds=every, attend=lambda: recovery.look(station.at_work))
+            await here.keep(every_seconds=every, attend=lambda: recovery.look(lambda: station.at_work))
 
         tasks.start_soon(keep)
         await load_library()
