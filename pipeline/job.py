@@ -89,9 +89,10 @@ class JobRecord:
     `steps` and `notes` are those a resumed session may answer from. `charged` counts the attempts that cost the job
     something since it was last opened. One that was interrupted on request does not count. One that died counts only
     if it recorded no step that was not recorded before: the others got further, as an innocent job does whose daemon
-    is killed again and again. A session's steps are bounded, so the attempts are too. `furthest` is the number of steps
-    recorded when the running attempt started, or more; `progressed` says that it got further. `given_up` is the error
-    after which no other attempt is made.
+    is killed again and again. A session's steps are bounded, so the attempts are too. Nor does one count that died
+    while it waited for a model server that was away: it was not the job that ended it. `furthest` is the number of
+    steps recorded when the running attempt started, or more; `progressed` says that it got further, and `waits` counts
+    its calls that wait for the server. `given_up` is the error after which no other attempt is made.
     """
 
     claim: Claim | None = None
@@ -100,6 +101,7 @@ class JobRecord:
     running: bool = False
     furthest: int = 0
     progressed: bool = False
+    waits: int = 0
     finished: Event | None = None
     retry_at: str = ""
     last_error: dict[str, Any] | None = None
@@ -113,6 +115,16 @@ class JobRecord:
     seconds: float = 0.0
     started_at: str = ""
     last_at: str = ""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Say whether the running attempt, if the program ended in it, may have been what ended it."""
+        return self.running and not self.is_excused
+
+    @property
+    def is_excused(self) -> bool:
+        """Say whether the running attempt costs nothing if the program ends now."""
+        return self.progressed or self.waits > 0
 
 
 STEP_EVENTS = {"document": "document.read", "model": "model.replied", "action": "action.executed"}
@@ -182,6 +194,10 @@ def _fold_one(record: JobRecord, one: Event) -> JobRecord:
             return replace(ended, charged=ended.charged - 1)
         case "attempt.failed":
             return _attempt_failed(_attempt_ended(record, one), one)
+        case "wait.started":
+            return _changed(record, waits=record.waits + 1)
+        case "wait.ended":
+            return _changed(record, waits=max(record.waits - 1, 0))
         case "retry.scheduled":
             return replace(record, retry_at=one["retry_at"])
         case "record.diverged":
@@ -236,8 +252,8 @@ def _attempt_ended(record: JobRecord, one: Event | None = None) -> JobRecord:
     if not record.running:
         return record
     lasted = seconds_between(record.started_at, one["at"] if one else record.last_at)
-    charged = record.charged + (1 if one and record.progressed else 0)
-    return replace(record, running=False, progressed=False, charged=charged, seconds=record.seconds + lasted)
+    charged = record.charged + (1 if one and record.is_excused else 0)
+    return replace(record, running=False, progressed=False, waits=0, charged=charged, seconds=record.seconds + lasted)
 
 
 def _step_finished(record: JobRecord, one: Event) -> JobRecord:
@@ -251,8 +267,14 @@ def _step_finished(record: JobRecord, one: Event) -> JobRecord:
     step = StepRecord(request=one["request"], output=one["output"], state=one.get("state", {}))
     record = replace(record, steps={**record.steps, one["step"]: step})
     if record.running and not record.progressed and len(record.steps) > record.furthest:
-        return replace(record, progressed=True, charged=record.charged - 1)
+        return _changed(record, progressed=True)
     return record
+
+
+def _changed(record: JobRecord, **changes: Any) -> JobRecord:
+    """Return the changed record; the running attempt is charged as long as nothing excuses it."""
+    after = replace(record, **changes)
+    return replace(after, charged=after.charged + record.is_excused - after.is_excused)
 
 
 def seconds_between(earlier: str, later: str) -> float:

@@ -141,6 +141,10 @@ class Journal:
             fields = {"type": fields.get("type"), "withheld": True}
         session.waiting.append(new_event(event, attempt=session.attempt, **fields))
 
+    async def tell(self, event: str, **fields: Any) -> None:
+        """Write an event at once."""
+        await self.write(new_event(event, attempt=self.attempt, **fields))
+
     async def write(self, *events: Event) -> None:
         """Append events of the job itself, together with the notes that wait."""
         if self._session.sink is not None:

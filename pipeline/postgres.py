@@ -100,6 +100,8 @@ def connect_options(settings: ClusterSettings, *, name: str) -> dict[str, Any]:
     """Return what every connection is opened with; `name` is what PostgreSQL's own views show of it."""
     idle, interval, count = _KEEPALIVE["idle"], _KEEPALIVE["interval"], _KEEPALIVE["count"]
     server = f"-c tcp_keepalives_idle={idle} -c tcp_keepalives_interval={interval} -c tcp_keepalives_count={count}"
+    # A process that freezes in the middle of a transaction must not keep what it has locked from those that go on.
+    server += f" -c idle_in_transaction_session_timeout={round(1000 * settings.frozen_seconds)}"
     return {
         "application_name": name,
         "connect_timeout": settings.connect_timeout_seconds,

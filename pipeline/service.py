@@ -180,7 +180,7 @@ class Service:
                     self._outbox.abandon(job)
                     continue
                 record = job.record()
-                deaths = record.charged if record.running and not record.progressed else 0
+                deaths = record.charged if record.is_suspect else 0
             except (OSError, ValueError, KeyError, TraceDamaged) as error:  # the engine says what is wrong with it
                 log.warning("job.unreadable", job=job.name, error=str(error))
             (suspects.append((deaths, job)) if deaths else others.append(job))

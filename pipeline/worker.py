@@ -28,6 +28,7 @@ from pipeline.agent import (
 )
 from pipeline.agent.answer_form import AnswerForms
 from pipeline.agent.messages import merge_same_role, user_message
+from pipeline.agent.steps import until_there
 from pipeline.agents import AgentSettings
 from pipeline.document.model import Document
 from pipeline.document.quoting import quoted_document, quoted_outline, quoted_text
@@ -157,6 +158,8 @@ class Worker:
                 await self._model.ready()
             return {"sees": sees_pictures(model) and job.pictures != {}}
 
+        if not steps.holds("sight"):
+            await until_there(model, steps)
         sees = bool((await steps.run("sight", {}, tell))["sees"])
         if not sees and not document.text.strip():
             raise refusal(Reason.NO_TEXT, document.name, hint=INSTALL_HINT)
@@ -184,7 +187,7 @@ class Worker:
             case "tools":
                 return FunctionCallingLanguage()
         begins = not steps.holds("model") and not steps.holds("language")
-        if not steps.holds("language") and not (begins and (await self._known(model)).language is Language.JSON):
+        if not steps.holds("language") and not (begins and (await self._known(model, steps)).language is Language.JSON):
             return AdaptiveLanguage()
 
         async def tell(_: object) -> JsonObject:
@@ -197,7 +200,7 @@ class Worker:
         """Return in which forms the model is asked for JSON; what earlier sessions taught is recorded here, too."""
         forms = AnswerForms(steps.state)
         begins = not steps.holds("model") and not steps.holds("answer_forms")
-        known = dict((await self._known(model)).forms) if begins else {}
+        known = dict((await self._known(model, steps)).forms) if begins else {}
         if not known and not steps.holds("answer_forms"):
             return forms
 
@@ -207,9 +210,10 @@ class Worker:
         forms.begin_with((await steps.run("answer_forms", {}, tell))["forms"])
         return forms
 
-    async def _known(self, model: Model) -> Known:
+    async def _known(self, model: Model, steps: Journal) -> Known:
         if self._languages is None or not isinstance(model, HostSession):
             return Known()
+        await until_there(model, steps)
         await model.ready()
         place = place_of(model)
         if place is None:

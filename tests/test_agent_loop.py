@@ -1,5 +1,5 @@
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -237,13 +237,14 @@ class RecordedSteps:
     ) -> None:
         self._record = record
         self._scope = scope
-        self._count: Iterator[int] = iter(range(1000))
+        self._count = 0
         self.notes: list[JsonObject] = [] if notes is None else notes
 
     async def run(
         self, name: str, request: JsonObject, function: Callable[[Steps], Awaitable[JsonObject]]
     ) -> JsonObject:
-        key = f"{self._scope}/{name}#{next(self._count)}"
+        key = self._key(name)
+        self._count += 1
         asked = json.dumps(request, sort_keys=True)
         if key not in self._record:
             result = await function(RecordedSteps(self._record, scope=key, notes=self.notes))
@@ -254,6 +255,12 @@ class RecordedSteps:
 
     def note(self, event: str, **fields: Any) -> None:
         self.notes.append({"event": event, **fields})
+
+    def holds(self, name: str) -> bool:
+        return self._key(name) in self._record
+
+    def _key(self, name: str) -> str:
+        return f"{self._scope}/{name}#{self._count}"
 
 
 SESSION = [calls(("think", {"times": 2})), says("a"), says("b"), calls(("look", {"place": "x"})), FINISH]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from pipeline.agent import DirectSteps, Meter, MeteredModel, SteppedModel
@@ -33,3 +35,44 @@ async def test_a_refused_check_keeps_the_model_from_being_asked() -> None:
     with pytest.raises(RuntimeError, match="no more"):
         await MeteredModel(model, Meter(), check=refuse).complete(REQUEST)
     assert model.requests == []
+
+
+class Away(ScriptedModel):
+    """A model whose server comes back as soon as it is waited for."""
+
+    waited = 0
+
+    async def absence(self) -> str:
+        return "" if self.waited else "it is switched off"
+
+    async def ready(self) -> None:
+        self.waited += 1
+
+
+class Telling(DirectSteps):
+    """Steps that keep what they are told; `recorded` says whether all are on record."""
+
+    def __init__(self, *, recorded: bool = False) -> None:
+        self.told: list[dict[str, Any]] = []
+        self._recorded = recorded
+
+    async def tell(self, event: str, **fields: Any) -> None:
+        self.told.append({"event": event, **fields})
+
+    def holds(self, name: str) -> bool:
+        return self._recorded
+
+
+async def test_a_wait_for_the_server_is_on_record() -> None:
+    """From its beginning, with the reason; a server that is there is not waited for."""
+    model, steps = Away([says("a"), says("b")]), Telling()
+    for _ in range(2):
+        await SteppedModel(model, steps).complete(REQUEST)
+    assert steps.told == [{"event": "wait.started", "reason": "it is switched off"}, {"event": "wait.ended"}]
+
+
+async def test_a_call_that_is_on_record_needs_no_server() -> None:
+    """A session of which only the end is missing ends although the server is away."""
+    model, steps = Away([says("a")]), Telling(recorded=True)
+    await SteppedModel(model, steps).complete(REQUEST)
+    assert (model.waited, steps.told) == (0, [])

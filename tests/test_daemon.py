@@ -120,6 +120,20 @@ def test_a_server_that_comes_and_goes_fails_nothing(tmp_path: Path) -> None:
     assert lost <= 3, "the log says once that the server is away"
 
 
+def test_power_cuts_while_the_server_is_away_fail_nothing(tmp_path: Path) -> None:
+    """More of them than a job has attempts: it was waiting each time, and ends well when LM Studio is back."""
+    port = _free_port()
+    for cuts in range(1, 6):
+        with serving(tmp_path, f"http://127.0.0.1:{port}/v1") as daemon:
+            drop(tmp_path, cuts)
+            until(lambda cuts=cuts: _count_events(tmp_path, "wait.started") >= cuts)  # type: ignore[misc]
+            daemon.kill()
+    with stand_in("--port", str(port)), serving(tmp_path, f"http://127.0.0.1:{port}/v1") as daemon:
+        until(lambda: len(results(tmp_path)) == 5)
+        assert daemon.stop() == 0
+    assert {result["status"] for result in results(tmp_path)} == {"done"}
+
+
 def test_a_second_daemon_is_refused_with_the_process_id_of_the_first(tmp_path: Path) -> None:
     """Exit code 2 and one clear sentence; the lock of a killed daemon is free."""
     with stand_in() as (base_url, _):
@@ -226,7 +240,12 @@ def _interrupted_after(daemon: Daemon, folder: Path) -> float:
 
 
 def _has_event(folder: Path, name: str) -> bool:
-    return any(f'"{name}"' in path.read_text() for path in (folder / "outbox").glob("working/*/trace.jsonl"))
+    return _count_events(folder, name) > 0
+
+
+def _count_events(folder: Path, name: str) -> int:
+    traces = (folder / "outbox").glob("working/*/trace.jsonl")
+    return sum(path.read_text().count(f'"event":"{name}"') for path in traces)
 
 
 def _children(pid: int) -> list[int]:

@@ -272,6 +272,29 @@ async def test_what_was_cut_off_goes_on_after_its_last_step(serve: Serve, outbox
     assert (job.result() or {})["usage"]["attempts"] == 1
 
 
+async def test_what_was_cut_off_in_the_middle_of_a_step_goes_on_before_it(serve: Serve, outbox: Outbox) -> None:
+    """Twice, so that what the first cut has left behind is met again."""
+    body = Body()
+    job = claim(outbox, "a.txt")
+    for _ in range(2):
+        stopped = anyio.Event()
+
+        async def hold(stopped: anyio.Event = stopped) -> None:
+            stopped.set()
+            await anyio.sleep_forever()
+
+        body.before_answer = hold
+        with anyio.fail_after(60):
+            async with serve(body) as engine:
+                await submit(engine, job)
+                await stopped.wait()
+    body.before_answer = None
+    await work(serve, body, job)
+    assert body.done == ["a.txt read", "a.txt first", "a.txt second", "a.txt act", "a.txt third"]
+    (job,) = outbox.jobs(State.DONE)
+    assert (job.result() or {})["usage"]["attempts"] == 1
+
+
 async def test_a_host_that_is_away_costs_nothing(serve: Serve, outbox: Outbox) -> None:
     """More faults than a job has attempts, and it is done at its first."""
     body = Body()

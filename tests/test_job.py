@@ -184,6 +184,29 @@ def test_an_attempt_that_got_further_and_failed_is_charged() -> None:
     assert fold([claimed(), started(0, 1), document(1), model(2), failed(3, charged=True)]).charged == 1
 
 
+def waited(second: int, happened: str) -> Event:
+    return at(second, f"wait.{happened}", attempt=1)
+
+
+@pytest.mark.parametrize(
+    ("happened", "charged"),
+    [
+        ([waited(1, "started")], 0),
+        ([waited(1, "started"), waited(9, "ended")], 1),
+        ([waited(1, "started"), waited(2, "started"), waited(9, "ended")], 0),
+        ([waited(1, "started"), waited(9, "ended"), model(10)], 0),
+        ([model(1), waited(2, "started")], 0),
+        ([waited(1, "started"), failed(9, charged=False)], 0),
+        ([waited(1, "started"), failed(9, charged=True)], 1),
+    ],
+)
+def test_an_attempt_that_died_waiting_for_the_server_is_not_charged(happened: list[Event], charged: int) -> None:
+    """The server was away, and the program ended meanwhile: the job did neither."""
+    record = fold([claimed(), started(0, 1), *happened])
+    assert (record.charged, record.is_suspect) == (charged, charged > 0 and record.running)
+    assert fold([started(20, 2)], record).charged == charged + 1
+
+
 def test_an_interrupted_attempt_costs_nothing_and_loses_nothing() -> None:
     """A stop on request is not the job's fault; its time still counts."""
     record = fold([claimed(), started(0, 1), document(5), at(8, "attempt.interrupted", attempt=1)])

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from pipeline.errors import ContextOverflow, RequestRefused, SchemaRefused
-from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
+from pipeline.llm.protocol import JsonObject, MayBeAway, Model, ModelReply, ModelRequest, Usage
 
 REFUSED = "refused"
 
@@ -30,6 +30,10 @@ class Steps(Protocol):
 
     def note(self, event: str, **fields: Any) -> None:
         """Add an event that is worth telling but has no effect, such as `memory.added`."""
+        ...
+
+    async def tell(self, event: str, **fields: Any) -> None:
+        """Put an event on record at once: what follows may be long, or the last that happens."""
         ...
 
     def holds(self, name: str) -> bool:
@@ -60,6 +64,9 @@ class DirectSteps:
     def note(self, event: str, **fields: Any) -> None:  # noqa: ARG002
         return None
 
+    async def tell(self, event: str, **fields: Any) -> None:  # noqa: ARG002
+        return None
+
     def holds(self, name: str) -> bool:  # noqa: ARG002
         return False
 
@@ -87,6 +94,8 @@ class SteppedModel:
             except (ContextOverflow, RequestRefused) as refusal:
                 return {REFUSED: _refusal_to_json(refusal)}
 
+        if not self._steps.holds("model"):
+            await until_there(self._model, self._steps)
         output = await self._steps.run("model", request.fingerprint(), ask)
         if REFUSED in output:
             raise _refusal_from_json(output[REFUSED])
@@ -95,6 +104,17 @@ class SteppedModel:
     def within(self, steps: Steps) -> SteppedModel:
         """Return the same model with its calls as steps of another scope."""
         return SteppedModel(self._model, steps)
+
+
+async def until_there(model: object, steps: Steps) -> None:
+    """Return as soon as the model's server is there.
+
+    The wait is on record from its beginning: a program that is ended in it was not ended by the job.
+    """
+    if isinstance(model, MayBeAway) and (reason := await model.absence()):
+        await steps.tell("wait.started", reason=reason)
+        await model.ready()
+        await steps.tell("wait.ended")
 
 
 class Meter:

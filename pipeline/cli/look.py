@@ -221,6 +221,10 @@ def _story_line(one: Event) -> str:
             return f"attempt {one['attempt']} failed: {one['error']['message']}"
         case "attempt.interrupted":
             return f"attempt {one['attempt']} was interrupted"
+        case "wait.started":
+            return f"waits for the model server: {one['reason']}"
+        case "wait.ended":
+            return "the model server is back"
         case "retry.scheduled":
             return f"next attempt in {one['delay_seconds']} s"
         case "job.finished":

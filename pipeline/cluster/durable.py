@@ -65,8 +65,9 @@ class Flow:
 
 @dataclass(frozen=True)
 class Kept:
-    """Hold one finished step of a workflow: its name and what it gave."""
+    """Hold one finished step of a workflow: its number, counted from 1, its name and what it gave."""
 
+    number: int
     name: str
     output: JsonObject
 
@@ -145,10 +146,10 @@ class Cluster:
         return given["args"][0] if given and given["args"] else None
 
     def steps(self, flow: str) -> list[Kept]:
-        """Return the workflow's finished steps in their order."""
+        """Return the workflow's finished steps in their order; the number of one that was cut off is missing."""
         with _asking():
             found = self._client.list_workflow_steps(flow)
-        return [Kept(one["function_name"], one["output"] or {}) for one in found]
+        return [Kept(one["function_id"], one["function_name"], one["output"] or {}) for one in found]
 
     def collected(self, flow: str) -> None:
         """Note that the workflow's result lies in the outbox."""

@@ -64,6 +64,8 @@ class Recovery:
                 lost |= {flow.id for flow in running if flow.executor not in present}
             for flow in running:
                 if flow.id in lost:
+                    # If this process stood still meanwhile, the lock is gone, and this says so.
+                    connection.execute(text("SELECT 1"))
                     self._take_over(flow)
 
     def release(self) -> int:
@@ -101,4 +103,4 @@ class Recovery:
 
     def _is_suspect(self, flow: Flow) -> bool:
         record = fold(one for kept in self._cluster.steps(flow.id) for one in kept.output.get(EVENTS, ()))
-        return record.running and not record.progressed and record.charged >= self._suspect_at
+        return record.is_suspect and record.charged >= self._suspect_at

@@ -9,9 +9,9 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from pipeline.cluster.durable import Cluster
+from pipeline.cluster.durable import Cluster, Kept
 from pipeline.cluster.steplog import StepLog, storable
-from pipeline.cluster.task import AwayJob, Task, outcome_from_text, outcome_to_text
+from pipeline.cluster.task import AwayJob, Task, job_of, outcome_from_text, outcome_to_text
 from pipeline.engine.attempt import Attempts, Ended, final_error, finished_event
 from pipeline.engine.seam import Body
 from pipeline.errors import StorageFault
@@ -22,6 +22,8 @@ from pipeline.result import Outcome, outcome_of_failure
 from pipeline.trace import event, utc_now
 
 log = structlog.get_logger()
+
+_LOOK_AGAIN_SECONDS = 1.0
 
 MakeBody = Callable[[Task], Body]
 
@@ -58,7 +60,7 @@ class Station:
 
     async def _work(self, flow: str, task: Task) -> JsonObject:
         steps = StepLog(task.events)
-        await steps.catch_up(await anyio.to_thread.run_sync(self._cluster.steps, flow))
+        await steps.catch_up(await self._kept(flow))
         record = fold(steps.events)
         if record.claim is None:
             raise RuntimeError(f"workflow {flow} was submitted without a claim")
@@ -69,6 +71,15 @@ class Station:
         log.info("job.finished", job=record.claim.job, status=outcome.status.value)
         self.ended += 1
         return {"status": outcome.status.value, "outcome": steps.outcome}
+
+    async def _kept(self, flow: str) -> list[Kept]:
+        """Return the steps that are kept; a database that is away is waited for, as it is where one is kept."""
+        while True:
+            try:
+                return await anyio.to_thread.run_sync(self._cluster.steps, flow)
+            except StorageFault as fault:
+                log.warning("job.waits", job=job_of(flow), error=fault.message, will="look again")
+                await anyio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _attempt(self, claim: Claim, task: Task, steps: StepLog) -> None:
         """Make the next attempt, after the pause that was scheduled before it."""

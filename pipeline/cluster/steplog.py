@@ -11,6 +11,7 @@ from pipeline.llm.protocol import JsonObject
 from pipeline.trace import Event
 
 EVENTS, OUTCOME = "events", "outcome"
+_CUT_OFF = "step.cut_off"
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -22,9 +23,16 @@ class StepLog:
         self.outcome: str | None = None
 
     async def catch_up(self, kept: Sequence[Kept]) -> None:
-        """Walk over what an earlier execution has kept, so that the next step is a new one."""
+        """Walk over what an earlier execution has kept, so that the next step is a new one.
+
+        A step that was cut off has its number all the same, and the steps after it theirs: its place is filled.
+        """
+        taken = 0
         for step in kept:
+            for _ in range(taken + 1, step.number):
+                await self._keep(_CUT_OFF, {EVENTS: []})
             self._take(await keep_step(step.name, _never))
+            taken = step.number
 
     async def append(self, events: Sequence[Event]) -> None:
         """Keep these events."""

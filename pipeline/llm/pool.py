@@ -96,6 +96,12 @@ class HostPool:
         lost = all(state.status in (HostStatus.DOWN, HostStatus.REFUSED) for state in states)
         return states[0] if lost else None
 
+    async def absence_now(self) -> HostState | None:
+        """Return the same; hosts that nobody has looked at yet are looked at."""
+        if any(state.status is HostStatus.UNKNOWN for state in self.states):
+            await self.glance()
+        return self.absence
+
     async def glance(self) -> None:
         """Have a first look at every host."""
         async with anyio.create_task_group() as tasks:
@@ -191,6 +197,11 @@ class HostSession:
         self._pool = pool
         self.host = pool.least_loaded()
         self.begun = False
+
+    async def absence(self) -> str:
+        """Return why no host takes calls now; an empty text where one may take them."""
+        absence = await self._pool.absence_now()
+        return absence.reason if absence else ""
 
     async def ready(self) -> None:
         """Return as soon as the session's model takes calls; only then its name is known for sure."""

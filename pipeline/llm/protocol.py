@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 JsonObject = dict[str, Any]
 ToolChoice = Literal["auto", "required", "none"]
@@ -121,6 +121,19 @@ class Model(Protocol):
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Return the reply, or raise one of the `ModelError` family."""
+        ...
+
+
+@runtime_checkable
+class MayBeAway(Protocol):
+    """A model whose server may be away for a while; its calls wait."""
+
+    async def absence(self) -> str:
+        """Return why it takes no calls now; an empty text where it may take them."""
+        ...
+
+    async def ready(self) -> None:
+        """Return as soon as it takes calls."""
         ...
 
 

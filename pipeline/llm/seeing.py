@@ -10,7 +10,7 @@ import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest
+from pipeline.llm.protocol import JsonObject, MayBeAway, Model, ModelReply, ModelRequest
 
 Draw = Callable[[str], Awaitable[bytes]]
 
@@ -31,6 +31,15 @@ class SeeingModel:
         """Return the reply to the request with its pictures."""
         messages = [await self._with_pictures(message) for message in request.messages]
         return await self._model.complete(replace(request, messages=tuple(messages)))
+
+    async def absence(self) -> str:
+        """Return why the model takes no calls now; an empty text where it may take them."""
+        return await self._model.absence() if isinstance(self._model, MayBeAway) else ""
+
+    async def ready(self) -> None:
+        """Return as soon as the model takes calls."""
+        if isinstance(self._model, MayBeAway):
+            await self._model.ready()
 
     async def _with_pictures(self, message: JsonObject) -> JsonObject:
         content = message.get("content")

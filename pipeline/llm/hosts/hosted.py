@@ -33,7 +33,6 @@ log = structlog.get_logger()
 _LONGEST_RETRY_AFTER_SECONDS = 120.0
 # The library's timeout is a safety net behind ours, which knows that the server may still be working.
 _TIMEOUT_MARGIN_SECONDS = 15.0
-# A model may have been loaded anew with a longer context meanwhile.
 
 
 def host_from(settings: HostSettings, *, on_change: Observer | None = None) -> HostedModel:
