@@ -223,7 +223,7 @@ class Journal:
         if name == "model" and REFUSED in output:
             happened = REFUSED_EVENT
         elif name == "model":
-            fields |= {"usage": output["usage"], "model": output["model"]}
+            fields |= {"usage": output["usage"], "model": output["model"], "host": output.get("host", "")}
         shown = {"request": request, "output": output}
         if name == "action" and session.state:
             shown["state"] = self._as_json(session.state)

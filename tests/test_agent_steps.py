@@ -59,7 +59,7 @@ class Telling(DirectSteps):
     async def tell(self, event: str, **fields: Any) -> None:
         self.told.append({"event": event, **fields})
 
-    def holds(self, name: str) -> bool:
+    def holds(self, name: str) -> bool:  # noqa: ARG002 - the protocol's name
         return self._recorded
 
 

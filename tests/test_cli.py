@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -169,6 +170,9 @@ def test_show_prints_json(worked: Path) -> None:
     """`show --json` holds the result and all events."""
     shown = loads(pipeline("show", "kettenglueck", "--json", place=worked).stdout)
     assert shown["events"][0]["event"] == "trace.opened"
+    assert {urlsplit(one["host"]).hostname for one in shown["events"] if one["event"] == "model.replied"} == {
+        "127.0.0.1"
+    }
     assert shown["result"]["job"] == shown["job"]
 
 

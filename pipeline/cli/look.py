@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.markup import escape
 
@@ -244,7 +245,8 @@ def _step_line(name: str, one: Event) -> str:
     if name == STEP_EVENTS["model"]:
         usage = one["usage"]
         said = "" if output is None else _said(output)
-        return f"model {seconds}, {usage['prompt_tokens']} + {usage['completion_tokens']} tokens: {said}"
+        who = f"model{_elsewhere(one.get('host', ''))}"
+        return f"{who} {seconds}, {usage['prompt_tokens']} + {usage['completion_tokens']} tokens: {said}"
     if output is None:
         return f"{name} {seconds}, kept out of the trace"
     if name == STEP_EVENTS["document"]:
@@ -252,6 +254,13 @@ def _step_line(name: str, one: Event) -> str:
         return f"read {len(output['pages'])} page(s), {characters} characters {seconds}{_otherwise_read(output)}"
     tool = one["request"].get("tool", "")
     return f"tool {tool} {seconds}: {compact(output.get('error') or output.get('result') or '')}"
+
+
+def _elsewhere(address: str) -> str:
+    """Name the server that answered, where it is not this machine's own."""
+    host = urlsplit(address)
+    is_here = host.hostname in (None, "localhost", "127.0.0.1", "::1")
+    return "" if is_here else f" at {host.netloc.rpartition('@')[2]}"
 
 
 def _otherwise_read(output: dict[str, Any]) -> str:

@@ -121,6 +121,7 @@ class LMStudioModel:
             usage=_usage(getattr(response, "usage", None)),
             model=(response.model or "").removeprefix("lm_studio/"),
             reasoning=getattr(choice.message, "reasoning_content", None) or "",
+            host=self._address,
         )
         return _mended(reply, request)
 

@@ -84,7 +84,10 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class ModelReply:
-    """Hold one completion; `model` is the name the server gave, which may differ from the one asked for."""
+    """Hold one completion; `model` is the name the server gave, which may differ from the one asked for.
+
+    `host` is the address of the server.
+    """
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
@@ -92,6 +95,7 @@ class ModelReply:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     reasoning: str = ""
+    host: str = ""
 
     @property
     def is_silent(self) -> bool:
@@ -113,6 +117,7 @@ class ModelReply:
             usage=Usage(**data["usage"]),
             model=data["model"],
             reasoning=data["reasoning"],
+            host=data.get("host", ""),
         )
 
 
