@@ -77,6 +77,8 @@ class ClusterSettings(BaseModel, frozen=True, extra="forbid"):
     connect_timeout_seconds: int = Field(10, ge=1, le=600, description="longest wait for one connection, in seconds")
 
 
+# The last one meets a process that stood still in the middle of a transaction.
+_AWAY_ERRORS = frozenset({"OperationalError", "InterfaceError", "IdleInTransactionSessionTimeout"})
 _metadata = MetaData()
 _schema = Table("pipeline_schema", _metadata, Column("version", Integer, nullable=False), Column("dbos", Text))
 
@@ -152,7 +154,7 @@ def is_away(error: BaseException | None) -> bool:
         return error.connection_invalidated or is_away(error.orig)
     # The driver's own classes would have to be imported to be named, and this module is loaded without it.
     names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] == "psycopg"}
-    return isinstance(error, PoolTimeout) or bool(names & {"OperationalError", "InterfaceError"})
+    return isinstance(error, PoolTimeout) or bool(names & _AWAY_ERRORS)
 
 
 def away(error: BaseException) -> StorageFault:

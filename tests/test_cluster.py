@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 import test_invoice_store
 from postgres_server import Server
@@ -19,7 +20,7 @@ from structlog.testing import capture_logs
 from test_engines import AGENTS, RETRY, Body, claim, serve_cluster, submit
 
 from pipeline.agent.answer_form import AnswerForm
-from pipeline.cluster.durable import Cluster, Condition
+from pipeline.cluster.durable import Cluster, Condition, Kept
 from pipeline.cluster.hub import HubEngine
 from pipeline.cluster.migration import migrate_database
 from pipeline.cluster.presence import Presence, executors
@@ -59,7 +60,8 @@ def database(prepared: ClusterSettings) -> Iterator[Engine]:
     """Give that database, emptied."""
     engine = open_postgres(prepared, name="test")
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE dbos.workflow_status, pipeline_executors, invoices RESTART IDENTITY CASCADE"))
+        tables = "dbos.workflow_status, dbos.operation_outputs, pipeline_executors, invoices"
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
         connection.execute(text("UPDATE pipeline_schema SET version = :now"), {"now": CLUSTER_SCHEMA})
     yield engine
     engine.dispose()
@@ -394,3 +396,46 @@ def test_languages_are_known_to_all_workers(database: Engine) -> None:
     assert KnownLanguages(database).read("http://gpu-1", "small").language is Language.JSON
     KnownLanguages(database).learn("http://gpu-1", "small", Language.TOOLS, learned_from="doctor")
     assert KnownLanguages(database).read("http://gpu-1", "small").language is Language.TOOLS
+
+
+async def test_a_database_that_goes_as_a_job_begins_fails_nothing(
+    prepared: ClusterSettings, database: Engine, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is left where it stood, and given back as one that was claimed and never begun."""
+    steps, away = Cluster.steps, anyio.Event()
+
+    def go_away_once(cluster: Cluster, flow: str) -> list[Kept]:
+        if not away.is_set():
+            away.set()
+            raise StorageFault("the database is away")
+        return steps(cluster, flow)
+
+    monkeypatch.setattr(Cluster, "steps", go_away_once)
+    recovery = Recovery(database, Cluster(database), prepared, executor="here", attempts=3)
+    here = Presence(database, "here", host="h", release="1")
+    assert here.enter()
+    with anyio.fail_after(30):
+        async with serve_cluster(outbox, Body(), prepared) as hub, anyio.create_task_group() as tasks:
+            await submit(hub, claim(outbox, "a.txt"))
+            await away.wait()
+
+            tasks.start_soon(lambda: here.keep(every_seconds=0.2, attend=lambda: recovery.look(frozenset)))
+            await hub.drained()
+            tasks.cancel_scope.cancel()
+    here.leave()
+    (job,) = outbox.jobs(State.DONE)
+    assert (job.result() or {})["usage"]["attempts"] == 1
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_pause_that_is_over_when_it_is_looked_at_breaks_nothing(
+    prepared: ClusterSettings, outbox: Outbox
+) -> None:
+    """As on a slow machine, or where another worker goes on: the next attempt begins at once."""
+    retry = RETRY.model_copy(update={"first_delay_seconds": 0.0})
+    with anyio.fail_after(30):
+        async with serve_cluster(outbox, Body(), prepared, retry=retry) as hub:
+            await submit(hub, claim(outbox, "useless.txt"))
+            await hub.drained()
+    (job,) = outbox.jobs(State.FAILED)
+    assert (job.result() or {})["error"]["type"] == "OutputFault"

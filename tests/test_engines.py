@@ -140,7 +140,9 @@ async def _serve_files(outbox: Outbox, body: Body) -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
-async def serve_cluster(outbox: Outbox, body: Body, settings: ClusterSettings) -> AsyncIterator[Engine]:
+async def serve_cluster(
+    outbox: Outbox, body: Body, settings: ClusterSettings, *, retry: RetrySettings = RETRY
+) -> AsyncIterator[Engine]:
     """Let hub and worker live in this very process."""
     from pipeline.cluster.durable import Cluster, Runtime  # noqa: PLC0415 - loaded for this engine only
     from pipeline.cluster.hub import HubEngine  # noqa: PLC0415
@@ -154,7 +156,7 @@ async def serve_cluster(outbox: Outbox, body: Body, settings: ClusterSettings) -
     await anyio.to_thread.run_sync(cluster.prepare_queues, settings)
     agents: dict[str, AgentSettings] = AGENTS
     engine = HubEngine(
-        outbox, body, cluster, settings=settings, agents=agents, retry=RETRY, include_text=True, workers=lambda: 1
+        outbox, body, cluster, settings=settings, agents=agents, retry=retry, include_text=True, workers=lambda: 1
     )
     station = Station(cluster, lambda _: body)
     runtime = Runtime(settings, executor="here", work=station.work)

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from pipeline.cluster.durable import Cluster, Kept
+from pipeline.cluster.durable import Cluster
 from pipeline.cluster.steplog import StepLog, storable
 from pipeline.cluster.task import AwayJob, Task, job_of, outcome_from_text, outcome_to_text
 from pipeline.engine.attempt import Attempts, Ended, final_error, finished_event
@@ -22,8 +22,6 @@ from pipeline.result import Outcome, outcome_of_failure
 from pipeline.trace import event, utc_now
 
 log = structlog.get_logger()
-
-_LOOK_AGAIN_SECONDS = 1.0
 
 MakeBody = Callable[[Task], Body]
 
@@ -43,9 +41,11 @@ class Station:
             self._sessions[session] = flow
             try:
                 return await self._work(flow, Task.from_json(data))
+            except StorageFault as fault:
+                log.warning("job.left", job=job_of(flow), error=fault.message, will="be gone on with")
             finally:
                 self._sessions.pop(session, None)
-        # Not an end of the workflow, which others go on with.
+        # Not an end of the workflow, which is gone on with here or elsewhere.
         raise asyncio.CancelledError
 
     @property
@@ -60,7 +60,7 @@ class Station:
 
     async def _work(self, flow: str, task: Task) -> JsonObject:
         steps = StepLog(task.events)
-        await steps.catch_up(await self._kept(flow))
+        await steps.catch_up(await anyio.to_thread.run_sync(self._cluster.steps, flow))
         record = fold(steps.events)
         if record.claim is None:
             raise RuntimeError(f"workflow {flow} was submitted without a claim")
@@ -72,20 +72,12 @@ class Station:
         self.ended += 1
         return {"status": outcome.status.value, "outcome": steps.outcome}
 
-    async def _kept(self, flow: str) -> list[Kept]:
-        """Return the steps that are kept; a database that is away is waited for, as it is where one is kept."""
-        while True:
-            try:
-                return await anyio.to_thread.run_sync(self._cluster.steps, flow)
-            except StorageFault as fault:
-                log.warning("job.waits", job=job_of(flow), error=fault.message, will="look again")
-                await anyio.sleep(_LOOK_AGAIN_SECONDS)
-
     async def _attempt(self, claim: Claim, task: Task, steps: StepLog) -> None:
         """Make the next attempt, after the pause that was scheduled before it."""
         record = fold(steps.events)
         if record.retry_at:
-            await anyio.sleep(min(seconds_between(utc_now(), record.retry_at), task.retry.longest_delay_seconds))
+            pause = seconds_between(utc_now(), record.retry_at)  # below zero where the worker was slow, or is another
+            await anyio.sleep(min(max(pause, 0.0), task.retry.longest_delay_seconds))
         error = final_error(record, attempts=task.retry.attempts)
         if error is not None:
             await _end(steps, record.attempts, outcome_of_failure(error))
