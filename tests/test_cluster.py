@@ -199,6 +199,20 @@ def test_only_jobs_of_lost_workers_are_taken_over(
     worker._drop()
 
 
+@pytest.mark.parametrize(("ago_seconds", "lost"), [(0.0, False), (60.0, True)])
+def test_a_worker_that_comes_back_is_given_time_to_say_so(
+    database: Engine, prepared: ClusterSettings, ago_seconds: float, lost: bool
+) -> None:
+    """The connections that claim jobs may be there again before the one that tells of the worker."""
+    cluster = Cluster(database)
+    _running(database, cluster, "job-1", executor="w")
+    with database.begin() as connection:
+        claimed = f"1000 * (extract(epoch FROM clock_timestamp()) - {ago_seconds})"
+        connection.execute(text(f"UPDATE dbos.workflow_status SET started_at_epoch_ms = {claimed}"))
+    Recovery(database, cluster, prepared, executor="me", attempts=3).look(frozenset)
+    assert [flow.resumes for flow in [cluster.find("job-1")] if flow] == [int(lost)]
+
+
 def test_a_job_that_lost_too_many_workers_is_stopped(database: Engine, prepared: ClusterSettings) -> None:
     """The engine's own count starts anew at each resume, so ours is kept beside the job."""
     cluster = Cluster(database)

@@ -52,7 +52,10 @@ _ENDED = [one.value for one in (Condition.DONE, Condition.BROKEN, Condition.CANC
 
 @dataclass(frozen=True)
 class Flow:
-    """Hold what is known of one workflow; `reason` says why it was stopped, `error` why it broke."""
+    """Hold what is known of one workflow; `reason` says why it was stopped, `error` why it broke.
+
+    `claimed_at` is when its executor took it, in seconds since 1970 by the database's clock; 0 where none did.
+    """
 
     id: str
     condition: Condition
@@ -61,6 +64,7 @@ class Flow:
     output: JsonObject | None
     error: str
     reason: str
+    claimed_at: float
 
 
 @dataclass(frozen=True)
@@ -267,6 +271,7 @@ def _flow(one: WorkflowStatus) -> Flow:
         output=one.output if isinstance(one.output, dict) else None,
         error=str(one.error or ""),
         reason=str(attributes.get(_REASON, "")),
+        claimed_at=(one.dequeued_at or 0) / 1000,
     )
 
 

@@ -21,6 +21,7 @@ from pipeline.postgres import ClusterSettings, faults_of_storage
 log = structlog.get_logger()
 
 _RECOVERY_LOCK = "SELECT pg_try_advisory_xact_lock(7303, 2)"
+_NOW = "SELECT extract(epoch FROM clock_timestamp())"
 
 
 class _Claimed(NamedTuple):
@@ -60,12 +61,11 @@ class Recovery:
             # After that, for what was claimed and begun meanwhile is not missed.
             lost = self._missed(running, at_work())
             if settled and running:
-                present = self._present()
-                lost |= {flow.id for flow in running if flow.executor not in present}
+                lost |= self._lost(running, now=float(connection.execute(text(_NOW)).scalar_one()))
             for flow in running:
                 if flow.id in lost:
                     # If this process stood still meanwhile, the lock is gone, and this says so.
-                    connection.execute(text("SELECT 1"))
+                    connection.execute(text(_NOW))
                     self._take_over(flow)
 
     def release(self) -> int:
@@ -86,6 +86,14 @@ class Recovery:
         self._missed_since = {claimed: self._missed_since.get(claimed, now) for claimed in own}
         grace = self._settings.grace_seconds
         return {claimed.flow for claimed, since in self._missed_since.items() if now - since > grace}
+
+    def _lost(self, running: Iterable[Flow], *, now: float) -> set[str]:
+        """Return the jobs of workers that are not there.
+
+        One that comes back may claim a job before it tells that it lives: it is given the grace time for that.
+        """
+        present, grace = self._present(), self._settings.grace_seconds
+        return {flow.id for flow in running if flow.executor not in present and now - flow.claimed_at > grace}
 
     def _present(self) -> Collection[str]:
         grace, frozen = self._settings.grace_seconds, self._settings.frozen_seconds
