@@ -47,7 +47,10 @@ async def finish(word: str) -> str:
 
 
 def agent(*replies: Any, usage: Usage | None = None, **options: Any) -> tuple[Agent, ScriptedModel]:
-    model = ScriptedModel(replies, usage=usage)
+    return agent_with(ScriptedModel(replies, usage=usage), **options)
+
+
+def agent_with(model: ScriptedModel, **options: Any) -> tuple[Agent, ScriptedModel]:
     actions = ActionRegistry(tool_names=[])
     for function in (look, think, finish):
         actions.register(Action.from_function(function, terminal=function is finish))
@@ -181,6 +184,27 @@ async def test_seconds_are_limited() -> None:
         await one.run("find it")
     assert raised.value.limit == "seconds"
     assert len(model.requests) == 1
+
+
+class Waited(ScriptedModel):
+    """A model whose calls have waited so long each."""
+
+    @property
+    def waited_seconds(self) -> float:
+        return 600.0 * (1 + len(self.requests))
+
+    async def absence(self) -> str:
+        return ""
+
+    async def ready(self) -> None:
+        return None
+
+
+async def test_waiting_for_the_server_is_not_the_sessions_time() -> None:
+    """A server that is away or busy for hours ends no session; nor does what waited before the session count."""
+    clock = iter([0.0, 1.0, 700.0, 1300.0])
+    one, _ = agent_with(Waited([*LOOKS[:2], FINISH]), limits=SessionLimits(seconds=110), clock=lambda: next(clock))
+    assert (await one.run("find it")).stop is StopReason.TERMINATED
 
 
 async def test_tokens_are_limited_and_those_of_tools_count() -> None:

@@ -41,6 +41,7 @@ class Away(ScriptedModel):
     """A model whose server comes back as soon as it is waited for."""
 
     waited = 0
+    waited_seconds = 0.0
 
     async def absence(self) -> str:
         return "" if self.waited else "it is switched off"

@@ -76,6 +76,25 @@ async def test_two_hosts_of_four_slots_work_like_one_of_eight() -> None:
     assert [server.stats.max_in_flight for server in servers] == [4, 4]
 
 
+async def test_a_session_knows_how_long_it_has_waited() -> None:
+    """Of two at one slot the second waits for the first, and neither for its own work."""
+    waited: list[float] = []
+    async with hosts(1, slots=1, delay_seconds=0.2) as (_, pool):
+        await pool.ready()
+
+        async def ask() -> None:
+            async with pool.session() as session:
+                await session.complete(request("a call"))
+                waited.append(session.waited_seconds)
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                tasks.start_soon(ask)
+    first, second = waited
+    assert second - first >= 0.2
+
+
 async def test_a_session_stays_on_its_host() -> None:
     """All calls of a session go to one host, where the beginning of its prompt is cached."""
     async with hosts(2, delay_seconds=0.0) as (servers, pool):

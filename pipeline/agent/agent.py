@@ -24,7 +24,7 @@ from pipeline.agent.memory import Memory, MemoryItem, MemoryType
 from pipeline.agent.messages import Content
 from pipeline.agent.steps import DirectSteps, Meter, MeteredModel, SteppedModel, Steps
 from pipeline.errors import ContextOverflow, RequestRefused, SessionLimit
-from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
+from pipeline.llm.protocol import JsonObject, MayBeAway, Model, ModelReply, ModelRequest, Usage
 
 
 class SessionLimits(BaseModel, frozen=True, extra="forbid"):
@@ -32,7 +32,10 @@ class SessionLimits(BaseModel, frozen=True, extra="forbid"):
 
     steps: int = Field(default=50, ge=1, description="replies of the model in the loop")
     seconds: float = Field(
-        default=900.0, gt=0, description="time since the session started, in seconds; checked before each call"
+        default=900.0,
+        gt=0,
+        description="time a session may take, in seconds, without that in which it waits for the model server or for a"
+        " place at it; checked before each call",
     )
     tokens: int = Field(
         default=400_000, ge=1, description="prompt and completion tokens together, those of tools included"
@@ -108,6 +111,7 @@ class Agent:
         records; a `meter` given keeps the count even when the session raises, and counts from what it holds. A
         `shorter_task` is told in place of the task once a request with it has turned out too long for the model.
         """
+        waited_before = _waited(self._model)
         session = _Session(
             limits=self._limits.model_copy(update={"steps": min(self._limits.steps, max_iterations)}),
             memory=Memory() if memory is None else memory,
@@ -116,6 +120,7 @@ class Agent:
             context=context or ActionContext(completion=self._completion),
             clock=self._clock,
             started_at=self._clock(),
+            waited=lambda: _waited(self._model) - waited_before,
             max_tokens=self._completion.max_tokens,
             task=MemoryItem(MemoryType.USER, task),
             shorter_task=MemoryItem(MemoryType.USER, shorter_task) if shorter_task else None,
@@ -235,6 +240,7 @@ class _Session:
     context: ActionContext
     clock: Callable[[], float]
     started_at: float
+    waited: Callable[[], float]
     max_tokens: int
     task: MemoryItem
     shorter_task: MemoryItem | None
@@ -264,7 +270,7 @@ class _Session:
         self.check_budget()
 
     def check_budget(self) -> None:
-        seconds = self.clock() - self.started_at
+        seconds = self.clock() - self.started_at - self.waited()
         if seconds > self.limits.seconds:
             raise _limit_reached("seconds", f"{seconds:.0f} of {self.limits.seconds:g} seconds")
         if self.meter.tokens >= self.limits.tokens:
@@ -287,6 +293,11 @@ class _Session:
             usage=self.meter.usage,
             model_calls=self.meter.model_calls,
         )
+
+
+def _waited(model: Model) -> float:
+    """Return for how long calls to the model have waited: a server that is away or busy is not the session's doing."""
+    return model.waited_seconds if isinstance(model, MayBeAway) else 0.0
 
 
 def _limit_reached(limit: str, used: str) -> SessionLimit:

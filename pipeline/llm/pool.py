@@ -27,6 +27,7 @@ from pipeline.llm.hosts import (
     refuse_after_losses,
 )
 from pipeline.llm.protocol import Model, ModelReply, ModelRequest
+from pipeline.llm.waiting import Waiting
 
 log = structlog.get_logger()
 
@@ -151,14 +152,14 @@ class HostPool:
     async def ask(self, session: HostSession, request: ModelRequest) -> ModelReply:
         """Return the reply of the session's host, or of another one where that is away."""
         if len(self._hosts) == 1:
-            return await session.host.complete(request)
+            return await session.host.complete(request, waiting=session.waiting)
         losses = 0
         while True:
             await self._one_open()
             if not session.host.takes_calls:
                 self._move(session)
             try:
-                return await session.host.complete(request, wait=False)
+                return await session.host.complete(request, wait=False, waiting=session.waiting)
             except HostFault as fault:
                 # Lost on the way; a request that keeps failing at a host that is well is no HostFault any more.
                 if session.host.takes_calls:
@@ -197,6 +198,12 @@ class HostSession:
         self._pool = pool
         self.host = pool.least_loaded()
         self.begun = False
+        self.waiting = Waiting()
+
+    @property
+    def waited_seconds(self) -> float:
+        """Return for how long calls of this session were open, and no host worked on any of them."""
+        return self.waiting.seconds
 
     async def absence(self) -> str:
         """Return why no host takes calls now; an empty text where one may take them."""
@@ -205,11 +212,13 @@ class HostSession:
 
     async def ready(self) -> None:
         """Return as soon as the session's model takes calls; only then its name is known for sure."""
-        await self._pool.ready_for(self)
+        with self.waiting.call():
+            await self._pool.ready_for(self)
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Return the reply, however long all hosts are away."""
-        reply = await self._pool.ask(self, request)
+        with self.waiting.call():
+            reply = await self._pool.ask(self, request)
         self.begun = True
         return reply
 

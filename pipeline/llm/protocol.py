@@ -131,7 +131,12 @@ class Model(Protocol):
 
 @runtime_checkable
 class MayBeAway(Protocol):
-    """A model whose server may be away for a while; its calls wait."""
+    """A model whose server may be away for a while, or have no place for a call; its calls wait."""
+
+    @property
+    def waited_seconds(self) -> float:
+        """Return for how long its calls were open so far, and none of them worked on."""
+        ...
 
     async def absence(self) -> str:
         """Return why it takes no calls now; an empty text where it may take them."""

@@ -32,6 +32,11 @@ class SeeingModel:
         messages = [await self._with_pictures(message) for message in request.messages]
         return await self._model.complete(replace(request, messages=tuple(messages)))
 
+    @property
+    def waited_seconds(self) -> float:
+        """Return for how long the model's calls have waited so far."""
+        return self._model.waited_seconds if isinstance(self._model, MayBeAway) else 0.0
+
     async def absence(self) -> str:
         """Return why the model takes no calls now; an empty text where it may take them."""
         return await self._model.absence() if isinstance(self._model, MayBeAway) else ""

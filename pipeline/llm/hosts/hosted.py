@@ -11,6 +11,7 @@ is an overflow, and no answer. Several hosts together are a pool (`pool.py`).
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import anyio
 import structlog
@@ -26,6 +27,7 @@ from pipeline.llm.hosts.settings import HostSettings
 from pipeline.llm.hosts.state import HostState, Observer
 from pipeline.llm.lm_studio import EndpointSettings, LMStudioModel
 from pipeline.llm.protocol import ModelReply, ModelRequest, Usage
+from pipeline.llm.waiting import Waiting
 
 log = structlog.get_logger()
 
@@ -105,10 +107,10 @@ class HostedModel:
         """Return as soon as the host takes calls; look at it until it does."""
         await self.door.ready()
 
-    async def complete(self, request: ModelRequest, *, wait: bool = True) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, wait: bool = True, waiting: Waiting | None = None) -> ModelReply:
         """Return the reply, however long the host is away; raise what is the request's own fault.
 
-        Without `wait` an absent host is raised as `HostFault` at once.
+        Without `wait` an absent host is raised as `HostFault` at once. `waiting` is told when the call is worked on.
         """
         strikes, losses_with_it, alone = 0, 0, False
         while True:
@@ -118,7 +120,8 @@ class HostedModel:
                 async with self.door.gate.place(self._demand(request, alone=alone)) as place:
                     losses = self.door.losses
                     if self.door.is_open:
-                        return await self._send(request, place, alone=alone)
+                        with waiting.work() if waiting else nullcontext():
+                            return await self._send(request, place, alone=alone)
             except ContextOverflow as overflow:
                 self._learn_from(overflow, request)
                 # If this call fits, it was the sum of all that overflowed: again, with the host to itself.
