@@ -119,11 +119,23 @@ def test_help_and_status_do_not_load_the_model_library(arguments: list[str], tmp
 
 
 def test_run_prints_results_as_json_lines(worked: Path, server: str) -> None:
-    """With --json every file gives one line that is its whole result; here one that is known and costs no call."""
+    """With --json every file gives one line that is its whole result, says whose, and whether that was known."""
     done = pipeline("run", "--json", *samples("kettenglueck-lastenrad.txt"), place=worked, url=server)
     (line,) = done.stdout.splitlines()
     assert done.returncode == 0
     assert loads(line)["source"]["name"] == "kettenglueck-lastenrad.txt"
+    assert (loads(line)["file"], loads(line)["known"]) == (samples("kettenglueck-lastenrad.txt")[0], True)
+
+
+def test_run_says_that_it_knows_a_file_and_by_which_job(worked: Path, server: str, tmp_path: Path) -> None:
+    """A copy under another name stands in the table under that name; a line names the job that has its content."""
+    copy = shutil.copy(samples("kettenglueck-lastenrad.txt")[0], tmp_path / "copy.txt")
+    done = pipeline("run", str(copy), place=worked, url=server)
+    assert "done   copy.txt" in done.stdout
+    assert (
+        f"copy.txt: known already, nothing was asked again; see `pipeline show {job_of(worked, 'done')}`" in done.stdout
+    )
+    assert "kettenglueck-lastenrad.txt" not in done.stdout
 
 
 def test_run_refuses_what_the_inbox_refuses_and_goes_on(worked: Path, server: str, tmp_path: Path) -> None:

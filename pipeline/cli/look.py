@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from pipeline.app import Folders, open_folders
 from pipeline.cli.follow_up import next_commands, options_of
-from pipeline.cli.tables import about_file, coloured, compact, counted, facts_table, print_json, screen
+from pipeline.cli.tables import about_file, coloured, compact, counted, facts_table, hint_of, print_json, screen
 from pipeline.cli.values import print_corrections, print_values
 from pipeline.config import Settings
 from pipeline.corrections import CorrectionsFile
@@ -182,7 +182,7 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
     if result["invoice"] or result["findings"]:
         print_values(result)
     if result["error"]:
-        _print_error(job, result["error"])
+        _print_error(result)
     if result["answer"]:
         screen.print(escape(result["answer"]))
     if result.get("part_of"):
@@ -200,10 +200,8 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
     )
 
 
-def _print_error(job: JobFolder, error: dict[str, Any]) -> None:
-    # The result is read wherever its folder lies, so its hint names no folders; here the command is told with them.
-    hint = error["hint"].removesuffix(f"To try again: pipeline replay {job.name}").rstrip()
-    for line in (error["message"], hint):
+def _print_error(result: dict[str, Any]) -> None:
+    for line in (result["error"]["message"], hint_of(result)):
         if line:
             screen.print(f"  {escape(line)}", style="red", soft_wrap=True)
 
