@@ -177,6 +177,24 @@ def test_show_tells_the_story_and_the_evidence(worked: Path) -> None:
     assert "p. 1: " in row
 
 
+def test_show_says_that_the_program_ended_and_went_on(worked: Path, tmp_path: Path) -> None:
+    """An attempt that has no end of its own died; the story says when, though the result counts one attempt."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    (trace,) = (tmp_path / "outbox" / "done").glob("*/trace.jsonl")
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    number = next(n for n, one in enumerate(events) if one["event"] == "document.read")
+    again = {"at": events[number + 1]["at"], "event": "attempt.started", "attempt": 2, "recorded_steps": 1}
+    died_at = events[number]["at"][11:19]
+    trace.write_text("".join(json.dumps(one) + "\n" for one in [*events[: number + 1], again, *events[number + 1 :]]))
+    shown = pipeline("show", "kettenglueck", place=tmp_path).stdout
+    assert f"the program had ended after {died_at}: went on as attempt 2, with 1 step on record" in shown
+    assert f"1 attempt (gone on with after the program had ended: {died_at}), " in shown
+    # Cut off there, nobody works on it.
+    trace.write_text("".join(json.dumps(one) + "\n" for one in events[: number + 1]))
+    trace.parent.rename(tmp_path / "outbox" / "working" / trace.parent.name)
+    assert "To go on with it: pipeline serve --once" in pipeline("show", "kettenglueck", place=tmp_path).stdout
+
+
 def test_show_prints_json(worked: Path) -> None:
     """`show --json` holds the result and all events."""
     shown = loads(pipeline("show", "kettenglueck", "--json", place=worked).stdout)
