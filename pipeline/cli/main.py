@@ -244,7 +244,11 @@ def bench(folders: tuple[Path, ...], settings: Settings, agent: str | None, as_j
     "--format", "form", type=click.Choice(["csv", "json", "xlsx"]), help="By default as --out ends, else csv."
 )
 @click.option("--lines", is_flag=True, help="One row for each invoice line; xlsx has them on a second sheet anyway.")
-@click.option("--since", help="Only files received on this day (YYYY-MM-DD, UTC) or later.")
+@click.option(
+    "--since", help="Only what came in on this day (YYYY-MM-DD, UTC) or later: when the file was received counts."
+)
+@click.option("--dated-from", help="Only invoices that bear this day (YYYY-MM-DD) or a later one.")
+@click.option("--dated-to", help="Only invoices that bear this day (YYYY-MM-DD) or an earlier one.")
 @click.option(
     "--status", type=click.Choice(["done", "review", "all"]), default="all", show_default=True, help="Only those."
 )
