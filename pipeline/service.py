@@ -91,7 +91,11 @@ class Service:
             await self._drain()
             tasks.cancel_scope.cancel()
 
-    async def run(self, files: Collection[tuple[Path, str]]) -> list[GivenFile]:
+    async def run(self, files: Collection[tuple[Path, str]]) -> list[str]:
+        """Work off these files, given with their agents, copied and not moved; return their jobs' names in order."""
+        return [one.job for one in await self.take(files) if one.job]
+
+    async def take(self, files: Collection[tuple[Path, str]]) -> list[GivenFile]:
         """Work off these files, given with their agents, copied and not moved; return what became of each, in order."""
         outcomes: dict[int, ClaimOutcome] = {}
 

@@ -549,7 +549,7 @@ async def test_run_copies_the_files_and_names_their_jobs_in_order(place: Place, 
     for path in paths[:2]:
         path.write_text(path.name)
     with anyio.fail_after(20):
-        given = await place.service().run([(path, "invoice") for path in paths])
+        given = await place.service().take([(path, "invoice") for path in paths])
     names = [one.job for one in given if one.job]
     assert [(one.path, one.known) for one in given] == list(zip(paths, (False, False, False, True), strict=True))
     assert [name.split("-")[0] for name in names] == ["b", "a", "b"]
@@ -564,7 +564,7 @@ async def test_run_goes_on_with_what_an_earlier_process_left_unfinished(place: P
     place.outbox.claim(tmp_path / "a.txt", "invoice", keep=True)
     for known in (False, True):
         with anyio.fail_after(20):
-            (given,) = await place.service().run([(tmp_path / "a.txt", "invoice")])
+            (given,) = await place.service().take([(tmp_path / "a.txt", "invoice")])
         assert given.known is known
         assert place.names(State.DONE) == ["a.txt"]
     assert place.body.calls == ["a.txt"]

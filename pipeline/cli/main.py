@@ -204,7 +204,8 @@ def replay(
 def correct(job: str, values: tuple[str, ...], settings: Settings, accept: bool, as_json: bool) -> None:
     """Put right what was read wrongly in a JOB in done or review, check it again, and move it where it belongs.
 
-    FIELD is a path such as total_amount, vendor.name or line_items.0.total; an empty VALUE means nothing is known.
+    FIELD is a path such as total_amount, vendor.name or line_items.0.total; an empty VALUE means nothing is known, and
+    line_items.0= alone removes that line.
     Amounts and dates are written as the document prints them, or as 1234.56 and 2026-01-31.
     """
     from pipeline.cli.amend import correct_job

@@ -82,4 +82,6 @@ def _shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):  # a line that was removed
+        return compact(", ".join(_plain(one) for one in value.values() if one is not None), 80)
     return "nothing" if value is None else compact(value if isinstance(value, str) else money(value, None), 80)

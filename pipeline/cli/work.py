@@ -46,7 +46,7 @@ async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, 
         await _require_host_for(taken, settings)
     with progress_of("invoices", len(taken)) as tell:
         async with open_app(settings, doing="run", one_shot=True, observer=tell) as app:
-            given = await app.service.run([(path, agent) for path in taken])
+            given = await app.service.take([(path, agent) for path in taken])
             found = [(one, _results_of(one, app.folders.outbox)) for one in given]
     _print_found(found, as_json=as_json)
     raise_if_host_lost(app)
