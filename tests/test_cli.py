@@ -152,6 +152,27 @@ def test_run_refuses_what_the_inbox_refuses_and_goes_on(worked: Path, server: st
     assert (alone.returncode, (tmp_path / "outbox").exists()) == (1, False)
 
 
+def test_run_says_how_the_files_of_a_folder_are_named(tmp_path: Path) -> None:
+    """A folder is the first thing somebody tries who has one full of bills."""
+    (tmp_path / "my bills").mkdir()
+    done = pipeline("run", str(tmp_path / "my bills"), place=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path / 'my bills'} is a folder" in done.stderr
+    assert f"pipeline run '{tmp_path / 'my bills'}'/*" in done.stderr
+
+
+def test_a_reader_may_go_before_the_end(tmp_path: Path) -> None:
+    """`pipeline ... | head` ends in silence, also when more is written than a pipe holds."""
+    command = [*PIPELINE, "export", "--format", "csv"]
+    variables = {name: value for name, value in environment(tmp_path, "http://127.0.0.1:9/v1").items() if value}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(TIME_LIMIT_SECONDS) == 1
+
+
 def test_run_copies_and_does_not_move(worked: Path) -> None:
     """The files given to `run` stay where they are, and their bytes lie beside the result."""
     job = worked / "outbox" / "failed" / job_of(worked, "failed")
@@ -314,7 +335,7 @@ def test_serve_once_gives_up_when_lm_studio_stays_away(tmp_path: Path) -> None:
     (tmp_path / "inbox" / "bill.txt").write_bytes((SAMPLES / "kettenglueck-lastenrad.txt").read_bytes())
     done = pipeline("serve", "--once", place=tmp_path)
     assert done.returncode == 2
-    assert "base_url. 1 job waits in working/ and goes on at the next start" in done.stderr
+    assert "base_url. 1 job waits in working/ and goes on with the next `pipeline serve`" in done.stderr
     assert len(list((tmp_path / "outbox" / "working").iterdir())) == 1
     assert not list((tmp_path / "outbox" / "failed").iterdir())
 

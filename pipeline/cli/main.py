@@ -6,6 +6,7 @@ Exit codes: 0 all went well, 1 something failed or needs a look, 2 nothing could
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -71,12 +72,27 @@ _SETTING_OPTIONS = {
 def clear_errors() -> Iterator[None]:
     """End with one clear message instead of a traceback for every error that the pipeline raises on purpose."""
     try:
-        yield
+        with _reader_may_go():
+            yield
     except PipelineError as error:
         click.echo(f"pipeline: {error.message}", err=True)
         if error.hint:
             click.echo(f"  {error.hint}", err=True)
         sys.exit(EXIT_NOT_STARTED)
+
+
+@contextmanager
+def _reader_may_go() -> Iterator[None]:
+    """End in silence where whoever reads the output has enough of it, as `head` does."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -119,7 +135,7 @@ def migrate(settings: Settings) -> None:
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @with_settings
 @click.option("--agent", default="invoice", show_default=True, help="Agent that gets the files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one result as JSON per line.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,9 @@ async def serve_inbox(settings: Settings, *, once: bool) -> int:
 
 async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, as_json: bool) -> int:
     """Work off the files; print their results; return the exit code."""
+    if folder := next((path for path in files if path.is_dir()), None):
+        hint = f"name its files, as in `pipeline run {shlex.quote(str(folder))}/*`, or drop them into the inbox"
+        raise ConfigError(f"{folder} is a folder", hint=hint)
     taken = _taken(files, agent)
     if not taken:
         return 1
@@ -168,7 +172,6 @@ def raise_if_host_lost(app: App) -> None:
         return
     left = app.folders.outbox.count(State.WORKING)
     waiting = "1 job waits in working/ and goes on" if left == 1 else f"{left} jobs wait in working/ and go on"
+    waiting = f"{waiting} with the next `pipeline serve`"
     hint = lost.hint.rstrip(". ")
-    raise ConfigError(
-        lost.message, hint=f"{hint}. {waiting} at the next start" if hint else f"{waiting} at the next start"
-    )
+    raise ConfigError(lost.message, hint=f"{hint}. {waiting}" if hint else waiting)
