@@ -96,6 +96,14 @@ class Corrector:
         except OSError as error:
             raise storage_fault(error) or error from error
 
+    def is_asked(self, job: str, correction: Correction) -> bool:
+        """Say whether a correction is still to be made."""
+        return self._requests.holds_correction(job, correction.key)
+
+    def has_made(self, job: str, correction: Correction) -> bool:
+        """Say whether a correction is on the job's record."""
+        return any(line["key"] == correction.key for line in CorrectionsFile(self._outbox.find(job).path).lines())
+
     async def make_all(self) -> list[str]:
         """Make every correction that lies there, oldest first; return the names of the jobs.
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -95,12 +95,19 @@ class Service:
         """Work off these files, given with their agents, copied and not moved; return their jobs' names in order."""
         return [one.job for one in await self.take(files) if one.job]
 
-    async def take(self, files: Collection[tuple[Path, str]]) -> list[GivenFile]:
-        """Work off these files, given with their agents, copied and not moved; return what became of each, in order."""
+    async def take(
+        self, files: Collection[tuple[Path, str]], *, passed: Callable[[], None] = lambda: None
+    ) -> list[GivenFile]:
+        """Work off these files, given with their agents, copied and not moved; return what became of each, in order.
+
+        `passed` is called for each that there is nothing to do for.
+        """
         outcomes: dict[int, ClaimOutcome] = {}
 
         async def claim(number: int, path: Path, agent: str) -> None:
-            outcomes[number] = await self._intake.claim_copy(path, agent)
+            outcomes[number] = outcome = await self._intake.claim_copy(path, agent)
+            if isinstance(outcome, NotClaimed) or _is_known(outcome, _begun(list(outcomes.values()))):
+                passed()
 
         async def claim_all() -> None:
             async with anyio.create_task_group() as tasks:
@@ -109,7 +116,7 @@ class Service:
                     tasks.start_soon(claim, number, path, agent)
 
         await self._work_off(claim_all)
-        begun = {one.job.name for one in outcomes.values() if _is_begun(one)}
+        begun = _begun(list(outcomes.values()))
         return [
             GivenFile(path, outcomes[number], known=_is_known(outcomes[number], begun))
             for number, (path, _) in enumerate(files)
@@ -277,8 +284,10 @@ class Service:
         return True
 
 
-def _is_begun(outcome: ClaimOutcome) -> TypeGuard[Claimed | Duplicate]:
-    return isinstance(outcome, Claimed) or (isinstance(outcome, Duplicate) and outcome.reopened)
+def _begun(outcomes: Collection[ClaimOutcome]) -> set[str]:
+    """Return the jobs that began with one of these claims."""
+    new = {one.job.name for one in outcomes if isinstance(one, Claimed)}
+    return new | {one.job.name for one in outcomes if isinstance(one, Duplicate) and one.reopened}
 
 
 def _is_known(outcome: ClaimOutcome, begun: Collection[str]) -> bool:

@@ -27,6 +27,7 @@ from pipeline.corrections import Correction, CorrectionsFile
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError, JobNotFound, StorageFault, TraceDamaged
+from pipeline.inbox import IntakeSettings
 from pipeline.index import JobIndex
 from pipeline.invoice.database import open_engine
 from pipeline.invoice.model import loads
@@ -410,14 +411,30 @@ async def test_a_failed_job_says_what_to_do_instead(
 
 async def test_a_running_daemon_makes_the_correction(settings: Settings) -> None:
     """The command leaves it in the outbox while `serve` holds that; the daemon makes it when it looks."""
+    seldom = settings.model_copy(update={"intake": IntakeSettings(rescan_seconds=0.05)})
     with only_one(settings.folders.outbox, doing="serve"):
-        assert await correct(settings, "date=2025-04-03") == 0
+        assert await correct(seldom, "date=2025-04-03") == 0
         assert outcome(settings)[0] == "review"
     settings.folders.inbox.mkdir(exist_ok=True)
     async with open_app(settings, doing="serve", one_shot=True) as app:
         await app.service.serve(once=True)
     assert outcome(settings)[0] == "done"
     assert not list(Requests(settings.folders.outbox, Disk()).corrections())
+
+
+async def test_the_command_waits_for_the_daemon_and_tells_what_came_of_it(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script gets the corrected result and its exit code whether or not a daemon runs."""
+    settings.folders.inbox.mkdir(exist_ok=True)
+    quick = settings.model_copy(update={"intake": IntakeSettings(rescan_seconds=0.2)})
+    async with open_app(quick, doing="serve") as app, anyio.create_task_group() as tasks:
+        tasks.start_soon(app.service.serve)
+        assert await correct(quick, "date=2025-04-03", "total_amount=130") == 1
+        assert loads(capsys.readouterr().out.splitlines()[-1])["invoice"]["total_amount"] == 130
+        assert await correct(quick, "total_amount=120") == 0
+        app.service.stop.set()
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_request_that_makes_no_sense_is_refused_and_the_next_one_made(settings: Settings) -> None:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import anyio
 from rich.markup import escape
 
 from pipeline.app import Folders, open_folders
@@ -30,6 +31,9 @@ from pipeline.outbox import JobFolder
 from pipeline.trace import utc_now
 
 _MAX_SHOWN = 12
+# A daemon looks at least once in `rescan_seconds`, and may be busy at that moment.
+_LOOKS = 2
+_PAUSE_SECONDS = 0.1
 # The checks name so what a required value lacks.
 _MISSING = "_missing"
 
@@ -47,16 +51,34 @@ async def correct_job(settings: Settings, name: str, values: tuple[str, ...], *,
             corrector = Corrector(folders.outbox, folders.store, folders.disk, reader, own_fields=folders.own_fields)
             daemon = holder(folders.outbox.root)
             if daemon and daemon.get("doing") == "serve":
-                corrector.ask(job.name, correction)
-                pid = daemon.get("pid")
-                notes.print(
-                    f"the correction is left to the running daemon, process {pid}; see `pipeline show {job.name}`"
-                )
-                return 0
-            with only_one(folders.outbox.root, doing="correct"):
-                corrector.ask(job.name, correction)
-                await corrector.make_all()
+                if not await _make_by_daemon(corrector, job.name, correction, daemon, settings):
+                    return 0
+            else:
+                with only_one(folders.outbox.root, doing="correct"):
+                    corrector.ask(job.name, correction)
+                    await corrector.make_all()
         return _told(folders, job.name, correction, options=options_of(settings), as_json=as_json)
+
+
+async def _make_by_daemon(
+    corrector: Corrector, job: str, correction: Correction, daemon: Mapping[str, Any], settings: Settings
+) -> bool:
+    """Leave the correction to the daemon that holds the outbox; say whether that has made it after some time.
+
+    Raises ConfigError where it took it up and did not make it.
+    """
+    corrector.ask(job, correction)
+    told = f"the running daemon, process {daemon.get('pid')}, makes the correction at its next look"
+    notes.print(told, markup=False, highlight=False, soft_wrap=True)
+    with anyio.move_on_after(_LOOKS * settings.intake.rescan_seconds):
+        while corrector.is_asked(job, correction):  # noqa: ASYNC110 - another process does it
+            await anyio.sleep(_PAUSE_SECONDS)
+        if not corrector.has_made(job, correction):
+            raise ConfigError(f"the daemon did not correct {job}", hint="its log says why: correction.refused")
+        return True
+    told = f"it has not looked yet; see `pipeline show {job}{options_of(settings)}`"
+    notes.print(told, markup=False, highlight=False, soft_wrap=True)
+    return False
 
 
 def _correctable(job: JobFolder) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from rich.progress import Progress as Bar
+from rich.progress import TaskID
 
 from pipeline.app import App, open_app, usable_agents
+from pipeline.cli.follow_up import options_of
 from pipeline.cli.tables import counted, notes, print_json, print_results, progress_bar, screen
 from pipeline.config import Settings
-from pipeline.engine.seam import Observer, Progress
+from pipeline.engine.seam import Progress
 from pipeline.errors import ConfigError
 from pipeline.inbox import wrong_kind
 from pipeline.job import FINISHED, State, printable_name
@@ -48,14 +51,14 @@ async def run_files(settings: Settings, files: tuple[Path, ...], *, agent: str, 
         return 1
     if settings.daemon.engine == "files":
         await _require_host_for(taken, settings)
-    with progress_of("invoices", len(taken)) as tell:
-        async with open_app(settings, doing="run", one_shot=True, observer=tell) as app:
-            given = await app.service.take([(path, agent) for path in taken])
+    with progress_of("invoices", len(taken)) as bar:
+        async with open_app(settings, doing="run", one_shot=True, observer=bar) as app:
+            given = await app.service.take([(path, agent) for path in taken], passed=bar.step)
             found = [(one, _results_of(one, app.folders.outbox)) for one in given]
-    _print_found(found, as_json=as_json)
+    _print_found(found, options=options_of(settings), as_json=as_json)
     raise_if_host_lost(app)
     if settings.daemon.engine == "files":
-        _print_left(app.folders.outbox)
+        _print_left(app.folders.outbox, options_of(settings))
     if not as_json:
         notes.print(f"Results and traces: {app.folders.outbox.root}", markup=False, soft_wrap=True)
     is_failed = any(result["status"] == State.FAILED for _, results in found for result in results)
@@ -78,7 +81,7 @@ def _results_of(given: GivenFile, outbox: Outbox) -> list[dict[str, Any]]:
     return finished_results(outbox, [given.job]) if given.job else []
 
 
-def _print_found(found: Sequence[tuple[GivenFile, list[dict[str, Any]]]], *, as_json: bool) -> None:
+def _print_found(found: Sequence[tuple[GivenFile, list[dict[str, Any]]]], *, options: str, as_json: bool) -> None:
     given = [one for one, _ in found]
     pairs = [(one, result) for one, results in found for result in results]
     if as_json:
@@ -86,7 +89,7 @@ def _print_found(found: Sequence[tuple[GivenFile, list[dict[str, Any]]]], *, as_
             print_json({**result, "file": str(one.path), "known": one.known})
     elif pairs:
         print_results([_as_given(one, result) for one, result in pairs])
-        _print_known(given)
+        _print_known(given, options)
     _print_not_claimed(given)
 
 
@@ -95,10 +98,10 @@ def _as_given(given: GivenFile, result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "source": {**result["source"], "name": printable_name(given.path)}}
 
 
-def _print_known(given: Sequence[GivenFile]) -> None:
+def _print_known(given: Sequence[GivenFile], options: str) -> None:
     known = [one for one in given if one.known]
     for one in known[:_MAX_KNOWN_SHOWN]:
-        told = f"{one.path.name}: known already, nothing was asked again; see `pipeline show {one.job}`"
+        told = f"{one.path.name}: known already, nothing was asked again; see `pipeline show {one.job}{options}`"
         screen.print(told, markup=False, highlight=False, soft_wrap=True)
     if len(known) > _MAX_KNOWN_SHOWN:
         told = f"… and {len(known) - _MAX_KNOWN_SHOWN} more were known (--json says which)"
@@ -112,11 +115,13 @@ def _print_not_claimed(given: Sequence[GivenFile]) -> None:
             notes.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_left(outbox: Outbox) -> None:
+def _print_left(outbox: Outbox, options: str) -> None:
     """Tell of jobs that an earlier process left: only those were gone on with whose files were named."""
     left = outbox.count(State.WORKING)
     if left:
-        told = f"{counted(left, 'unfinished job')} from before in working/: `pipeline serve --once` goes on there"
+        told = (
+            f"{counted(left, 'unfinished job')} from before in working/: `pipeline serve --once{options}` goes on there"
+        )
         notes.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -141,17 +146,27 @@ async def require_host(settings: Settings) -> None:
         raise ConfigError(f"LM Studio does not answer: {away}", hint=looks[0].hint)
 
 
+class JobsBar:
+    """Move a bar on with every job that ends."""
+
+    def __init__(self, bar: Bar, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.state is not State.WORKING:
+            self.step()
+
+    def step(self) -> None:
+        """Move on by one for which there was nothing to do."""
+        self._bar.advance(self._task)
+
+
 @contextmanager
-def progress_of(what: str, total: int) -> Iterator[Observer]:
-    """Show a bar for the time of the block; what is given back moves it on with every job that ends."""
+def progress_of(what: str, total: int) -> Iterator[JobsBar]:
+    """Show a bar for the time of the block; what is given back observes the engine."""
     with progress_bar() as bar:
-        task = bar.add_task(what, total=total)
-
-        def tell(progress: Progress) -> None:
-            if progress.state is not State.WORKING:
-                bar.advance(task)
-
-        yield tell
+        yield JobsBar(bar, bar.add_task(what, total=total))
 
 
 def finished_results(outbox: Outbox, jobs: list[str]) -> list[dict[str, Any]]:
