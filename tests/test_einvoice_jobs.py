@@ -45,8 +45,8 @@ def lonely(settings: Settings) -> Settings:
 async def ended(settings: Settings, *paths: Path) -> AsyncIterator[tuple[App, list[dict[str, Any]]]]:
     """Work the files off and give their results."""
     async with open_app(settings, doing="test", one_shot=True) as app:
-        given = await app.service.run([(path, "invoice") for path in paths])
-        files = [app.folders.outbox.find(one.job).path / "result.json" for one in given if one.job]
+        names = await app.service.run([(path, "invoice") for path in paths])
+        files = [app.folders.outbox.find(name).path / "result.json" for name in names]
         yield app, [loads(file.read_text(encoding="utf-8")) for file in files]
 
 
