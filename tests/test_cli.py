@@ -467,6 +467,15 @@ def test_a_wrong_setting_names_variable_key_and_remedy(tmp_path: Path) -> None:
     assert "concurrency" in done.stderr
 
 
+def test_an_outbox_without_the_rights_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the database in it, which a user did not name."""
+    outbox = tmp_path / "outbox"
+    monkeypatch.setattr(os, "access", lambda path, *_: Path(path) != outbox)
+    done = pipeline("status", place=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"[folders] outbox {outbox} cannot be read and written" in done.stderr
+
+
 def test_folders_inside_each_other_are_refused(tmp_path: Path) -> None:
     """An outbox inside the inbox is a clear error."""
     done = subprocess.run(
