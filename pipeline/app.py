@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
     try:
         disk.make_folder(inbox)
         disk.make_folder(root)
+        _require_writable(root)
         database = open_engine(root / DATABASE_NAME)
         shared = open_postgres(settings.cluster, name="pipeline") if settings.daemon.engine == "cluster" else None
     except OSError as error:
@@ -145,6 +147,13 @@ def open_folders(settings: Settings, *, disk: Disk | None = None) -> Iterator[Fo
         database.dispose()
         if shared is not None:
             shared.dispose()
+
+
+def _require_writable(root: Path) -> None:
+    """Raise ConfigError for a folder without the rights; the database in it would only say that it cannot be opened."""
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        hint = "give this user the rights to it, or use another --outbox"
+        raise ConfigError(f"[folders] outbox {root} cannot be read and written", hint=hint)
 
 
 def _prepared(outbox: Outbox) -> bool:

@@ -17,25 +17,27 @@ import structlog
 
 from pipeline.corrections import (
     Acceptance,
+    Corrected,
     Correction,
     CorrectionsFile,
     acceptances_of,
     as_read,
+    corrected_of,
+    lines_of,
     new_line,
     uncorrected,
-    values_of,
 )
 from pipeline.disk import Disk, storage_fault
 from pipeline.document.model import Document
 from pipeline.document.reader import DocumentReader
 from pipeline.engine.seam import Body
 from pipeline.errors import DocumentError, JobNotFound, TraceDamaged
-from pipeline.invoice.by_person import PersonsValue
 from pipeline.invoice.einvoice.found import find_einvoice
 from pipeline.invoice.history import history_findings
 from pipeline.invoice.model import Finding, Invoice, Kind, dumps
 from pipeline.invoice.own_fields import OwnField
 from pipeline.invoice.paths import KIND_PATH, value_at
+from pipeline.invoice.removed import LINES, RemovedLine, lines_left, without
 from pipeline.invoice.store import InvoiceStore
 from pipeline.invoice.verify import Verified, apply_corrections, verify
 from pipeline.job import DOCUMENT_STEP, Claim, Job, JobRecord, State
@@ -55,13 +57,17 @@ _NO_FIELDS: AgentsFields = MappingProxyType({})
 
 @dataclass(frozen=True)
 class _Basis:
-    """Hold what a job's values are worked out from: its document, what a model said of it, and when it came."""
+    """Hold what a job's values are worked out from: its document, what a model said of it, and when it came.
+
+    `lines` are the invoice lines that code made of what the model said.
+    """
 
     job: str
     document: Document
     said: Mapping[str, Any]
     received_at: datetime
     own_fields: Sequence[OwnField] = ()
+    lines: Sequence[Mapping[str, Any]] = ()
 
 
 class Corrector:
@@ -89,6 +95,14 @@ class Corrector:
             self._requests.leave_correction(job, correction.key, dumps(correction.to_json()).encode())
         except OSError as error:
             raise storage_fault(error) or error from error
+
+    def is_asked(self, job: str, correction: Correction) -> bool:
+        """Say whether a correction is still to be made."""
+        return self._requests.holds_correction(job, correction.key)
+
+    def has_made(self, job: str, correction: Correction) -> bool:
+        """Say whether a correction is on the job's record."""
+        return any(line["key"] == correction.key for line in CorrectionsFile(self._outbox.find(job).path).lines())
 
     async def make_all(self) -> list[str]:
         """Make every correction that lies there, oldest first; return the names of the jobs.
@@ -126,7 +140,8 @@ class Corrector:
             self._own_fields.get(record.claim.agent, ()),
             datetime.fromisoformat(record.claim.received_at),
         )
-        basis = _Basis(job.name, document, said_of(record, result), received_at, own)
+        read = uncorrected(await anyio.to_thread.run_sync(CorrectionsFile(job.path).lines), result)
+        basis = _Basis(job.name, document, said_of(record, read), received_at, own, lines_of(read))
         await anyio.to_thread.run_sync(lambda: self._amend(job, correction, result, basis))
         log.info("job.corrected", job=job.name, fields=len(correction.values), accepted=correction.accept)
 
@@ -135,22 +150,22 @@ class Corrector:
         lines = file.lines()
         if all(line["key"] != correction.key for line in lines):
             before = {path: _before(result, path) for path in correction.values}
-            asked = {"by": correction.by, "changes": _changes(correction, before)}
-            outcome = self._outcome(basis, values_of([*lines, asked]), result["answer"])
+            read = uncorrected(lines, result)
+            asked = {"by": correction.by, "changes": _changes(correction, before), "read": read}
+            outcome = self._outcome(basis, corrected_of([*lines, asked]), result["answer"])
             known = acceptances_of(lines)
             new = _accepting(outcome, known, correction) if correction.accept else []
             outcome = accepted(outcome, [*known, *new])
             afterwards = {"status": outcome.status.value, "findings": list(outcome.findings)}
-            read = uncorrected(lines, result)
             line = new_line(correction, before=before, read=read, accepted=new, afterwards=afterwards)
             file.append(line, self._disk)
         else:
-            outcome = accepted(self._outcome(basis, values_of(lines), result["answer"]), acceptances_of(lines))
+            outcome = accepted(self._outcome(basis, corrected_of(lines), result["answer"]), acceptances_of(lines))
         keep_corrected(self._store, outcome, basis.job, at=basis.received_at)
         self._outbox.amend(job, outcome.status, _amended(result, outcome), finished_at=result["finished_at"])
 
-    def _outcome(self, basis: _Basis, values: Sequence[PersonsValue], answer: str | None) -> Outcome:
-        return corrected_outcome(basis, values, answer, self._store)
+    def _outcome(self, basis: _Basis, by_person: Corrected, answer: str | None) -> Outcome:
+        return corrected_outcome(basis, by_person, answer, self._store)
 
 
 class CorrectedBody:
@@ -193,7 +208,8 @@ class CorrectedBody:
         document = await document_of(job, await anyio.to_thread.run_sync(job.record), self._reader)
         said = dict(state) if EXTRACTION in state else _as_said(_as_result(outcome))
         own = self._own_fields.get(claim.agent, ())
-        basis = _Basis(job.name, document, said, datetime.fromisoformat(claim.received_at), own)
+        received_at = datetime.fromisoformat(claim.received_at)
+        basis = _Basis(job.name, document, said, received_at, own, lines_of(_as_result(outcome)))
         try:
             return await anyio.to_thread.run_sync(lambda: self._kept(job, lines, outcome, basis))
         except OSError as error:
@@ -201,8 +217,10 @@ class CorrectedBody:
 
     def _kept(self, job: JobFolder, lines: list[dict[str, Any]], read: Outcome, basis: _Basis) -> Outcome:
         # What each field was before is now what was read this time.
-        values = [replace(one, before=_before(_as_result(read), one.field)) for one in values_of(lines)]
-        outcome = accepted(corrected_outcome(basis, values, read.answer, self._store), acceptances_of(lines))
+        by_person = corrected_of(lines)
+        values = tuple(replace(one, before=_before(_as_result(read), one.field)) for one in by_person.values)
+        by_person = replace(by_person, values=values)
+        outcome = accepted(corrected_outcome(basis, by_person, read.answer, self._store), acceptances_of(lines))
         again = Correction(f"replayed-{lines[-1]['key']}", lines[-1]["at"], lines[-1]["by"], {})
         if as_read(_as_result(read)) != as_read(lines[-1]["read"]):
             afterwards = {"status": outcome.status.value, "findings": list(outcome.findings)}
@@ -229,17 +247,15 @@ def said_of(record: JobRecord, result: Mapping[str, Any]) -> dict[str, Any]:
     return states[-1] if states else _as_said(result)
 
 
-def corrected_outcome(
-    basis: _Basis, values: Sequence[PersonsValue], answer: str | None, store: InvoiceStore
-) -> Outcome:
+def corrected_outcome(basis: _Basis, by_person: Corrected, answer: str | None, store: InvoiceStore) -> Outcome:
     """Return what the job comes to with a person's values, checked like any other."""
-    verified, unread = _verified(basis, values)
+    verified, also = _verified(basis, by_person)
     if verified.kind is Kind.OTHER:
-        outcome = verified_outcome(verified, basis.document, also=unread)
+        outcome = verified_outcome(verified, basis.document, also=also)
         return replace(outcome, invoice=None, evidence={}, answer=answer)
     history = store.history_of(verified.invoice or Invoice(), not_job=basis.job, before=basis.received_at)
     habits = history_findings(verified.invoice or Invoice(), history)
-    return verified_outcome(verified, basis.document, also=(*habits, *unread))
+    return verified_outcome(verified, basis.document, also=(*habits, *also))
 
 
 def accepted(outcome: Outcome, acceptances: Sequence[Acceptance]) -> Outcome:
@@ -258,18 +274,29 @@ def keep_corrected(store: InvoiceStore, outcome: Outcome, job: str, *, at: datet
     store.store(invoice, kind=kind, job=job, status=outcome.status.value, at=at)
 
 
-def _verified(basis: _Basis, values: Sequence[PersonsValue]) -> tuple[Verified, tuple[Finding, ...]]:
-    """Return the values, and what is wrong with an e-invoice that could not be read."""
-    document, said = basis.document, basis.said
+def _verified(basis: _Basis, by_person: Corrected) -> tuple[Verified, tuple[Finding, ...]]:
+    """Return the values; and what is to be said of removed lines, and of an e-invoice that could not be read."""
+    document, said, values = basis.document, basis.said, by_person.values
     own = basis.own_fields
     found = find_einvoice(document, own_fields=own, by_person=values)
     if found.verified is not None:
-        return found.verified, ()
+        return found.verified, lines_left((), by_person.removed).findings
     raw = apply_corrections(said[EXTRACTION], said.get(CORRECTIONS, {}), own_fields=own)
+    raw, of_removed = _without_removed(raw, basis.lines, by_person.removed)
     settled = {one.field for one in values}
     of_parts = (Finding.model_validate(one) for one in said.get(OF_PARTS, ()))
     open_parts = [one for one in of_parts if one.field not in settled]
-    return verify(raw, document, own_fields=own, by_person=values), (*found.findings, *open_parts)
+    return verify(raw, document, own_fields=own, by_person=values), (*found.findings, *open_parts, *of_removed)
+
+
+def _without_removed(
+    raw: dict[str, Any], lines: Sequence[Mapping[str, Any]], removed: Sequence[RemovedLine]
+) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    """Return what the model said without the lines that a person removed, and what is to be said of each."""
+    said = raw.get(LINES) or []
+    # Code makes one line of each that the model names; where it did not, no position can be trusted.
+    left = lines_left(lines if len(said) == len(lines) else (), removed)
+    return {**raw, LINES: without(said, left.gone)}, left.findings
 
 
 def _as_said(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pipeline.disk import Disk
 from pipeline.errors import TraceDamaged
 from pipeline.invoice.by_person import PersonsValue
 from pipeline.invoice.model import dumps
+from pipeline.invoice.removed import LINES, RemovedLine, entry_position, lines_left, removed_line, without
 
 CORRECTIONS_NAME = "corrections.jsonl"
 # What of a result a session comes to by itself, and a replay over the record must come to again.
@@ -123,15 +124,43 @@ def new_line(
     }
 
 
-def values_of(lines: Sequence[Mapping[str, Any]]) -> list[PersonsValue]:
-    """Return the last value that a person gave each field, beside what was there before the first correction."""
-    found: dict[str, PersonsValue] = {}
+@dataclass(frozen=True)
+class Corrected:
+    """Hold all that persons changed in a job: lines they removed, and the last value they gave each other field.
+
+    Paths of values count the lines that are left.
+    """
+
+    values: tuple[PersonsValue, ...] = ()
+    removed: tuple[RemovedLine, ...] = ()
+
+
+def corrected_of(lines: Sequence[Mapping[str, Any]]) -> Corrected:
+    """Return what persons changed, each value beside what was there before the first correction.
+
+    A line of the record counts the invoice's lines as they stood before it; what it removes makes the others move up.
+    """
+    values: dict[str, PersonsValue] = {}
+    removed: list[RemovedLine] = []
     for line in lines:
+        gone: dict[int, Any] = {}
         for change in line["changes"]:
-            earlier = found.get(change["field"])
+            position = entry_position(change["field"])
+            if position is not None:
+                gone[position] = change["from"]
+                continue
+            earlier = values.get(change["field"])
             before = earlier.before if earlier else change["from"]
-            found[change["field"]] = PersonsValue(change["field"], change["to"], before, line["by"])
-    return list(found.values())
+            values[change["field"]] = PersonsValue(change["field"], change["to"], before, line["by"])
+        if gone:
+            removed += _removed_now(line, gone, removed, added=values)
+            values = _moved_up(values, gone)
+    return Corrected(tuple(values.values()), tuple(removed))
+
+
+def lines_of(read: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the invoice lines of what was read."""
+    return list((read["invoice"] or {}).get(LINES) or ())
 
 
 def acceptances_of(lines: Sequence[Mapping[str, Any]]) -> list[Acceptance]:
@@ -147,3 +176,36 @@ def uncorrected(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -
 def as_read(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts of a result that a session comes to by itself."""
     return {name: result[name] for name in _READ}
+
+
+def _removed_now(
+    line: Mapping[str, Any], gone: Mapping[int, Any], earlier: Sequence[RemovedLine], *, added: Iterable[str]
+) -> Iterator[RemovedLine]:
+    """Yield what was removed of the reading that this correction was made to; lines that a person added are not of it.
+
+    Equal lines that go together are counted one after the other.
+    """
+    read = lines_of(line["read"])
+    left = without(read, lines_left(read, earlier).gone)
+    by_person = {path.split(".")[1] for path in added if path.startswith(f"{LINES}.")}
+    for position in sorted(gone, reverse=True):
+        if position < len(left):
+            yield removed_line(left, position, by=line["by"])
+            del left[position]
+        elif str(position) not in by_person:  # it cannot be found again, and that is to be told
+            yield RemovedLine(gone[position] or {}, position, 1, line["by"])
+
+
+def _moved_up(values: Mapping[str, PersonsValue], gone: Collection[int]) -> dict[str, PersonsValue]:
+    """Return the values under the paths that they have without the lines that are gone."""
+    moved = {}
+    for one in values.values():
+        group, _, rest = one.field.partition(".")
+        position, _, name = rest.partition(".")
+        path = one.field
+        if group == LINES:
+            if int(position) in gone:
+                continue
+            path = f"{LINES}.{int(position) - sum(at < int(position) for at in gone)}.{name}"
+        moved[path] = replace(one, field=path)
+    return moved

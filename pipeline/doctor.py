@@ -25,6 +25,7 @@ from pipeline.errors import HostFault, ModelSetupFault, PipelineError
 from pipeline.languages import Language
 from pipeline.llm.discovery import HostFacts, ModelFacts
 from pipeline.llm.hosts import HostedModel, HostSettings, host_from, look_at
+from pipeline.llm.lm_studio import load_library
 from pipeline.llm.pool import LlmSettings
 from pipeline.llm.protocol import JsonObject, Model, ModelReply, ModelRequest, Usage
 from pipeline.lock import holder
@@ -278,6 +279,7 @@ def _vision_check(model: ModelFacts) -> Check:
 
 async def _model_at_work(host: HostedModel, *, learn: Callable[[Language], None]) -> AsyncIterator[Check]:
     """Let the model do what sessions will ask of it: tool calls, or at least answers in JSON."""
+    await load_library()  # else the first call is told to take as long
     tools = await _guarded("tool call", _tool_call(host))
     answer = await _guarded("JSON answer", _json_answer(host))
     if tools.grade in _UNFIT and answer.grade not in _UNFIT:

@@ -13,6 +13,7 @@ import structlog
 from pipeline.engine.seam import Engine
 from pipeline.errors import StorageFault, TraceDamaged
 from pipeline.inbox import Ignored, IntakeSettings, Listing, Seen, Settling, list_inbox
+from pipeline.job import State
 from pipeline.llm.hosts import HostState
 from pipeline.outbox import Claimed, ClaimOutcome, Duplicate, NotClaimed, Outbox
 
@@ -97,8 +98,11 @@ class Intake:
         await self._engine.drained()
 
     async def claim_copy(self, path: Path, agent: str) -> ClaimOutcome:
-        """Claim a copy of the file and submit its job, whose place in the engine has been taken."""
-        return await self._submitted(path, lambda: self._outbox.claim(path, agent, keep=True))
+        """Claim a copy of the file and submit its job, whose place in the engine has been taken.
+
+        A job that an earlier process left unfinished is gone on with.
+        """
+        return await self._submitted(path, lambda: self._outbox.claim(path, agent, keep=True), goes_on=True)
 
     def _claim_seen(self, seen: Seen) -> ClaimOutcome:
         if seen.returned:
@@ -108,13 +112,13 @@ class Intake:
             return NotClaimed("changed while it waited for its turn")
         return self._outbox.claim(seen.path, seen.agent)
 
-    async def _submitted(self, path: Path, claim: Callable[[], ClaimOutcome]) -> ClaimOutcome:
+    async def _submitted(self, path: Path, claim: Callable[[], ClaimOutcome], *, goes_on: bool = False) -> ClaimOutcome:
         """Make the claim and submit its job; the place in the engine was taken first, so nothing piles up."""
         submitted = False
         try:
             with anyio.CancelScope(shield=True):  # a claim is seconds at most, and never left half done
                 outcome = await anyio.to_thread.run_sync(claim, limiter=self._claimers)
-                submitted = self._submit(path, outcome)
+                submitted = self._submit(path, outcome, goes_on=goes_on)
         finally:
             if not submitted:
                 self._engine.give_back_room()
@@ -193,7 +197,7 @@ class Intake:
         if isinstance(outcome, NotClaimed):
             self._settling.forget(seen.path)
 
-    def _submit(self, path: Path, outcome: ClaimOutcome) -> bool:
+    def _submit(self, path: Path, outcome: ClaimOutcome, *, goes_on: bool) -> bool:
         match outcome:
             case Claimed(job):
                 log.info("job.claimed", job=job.name, name=path.name)
@@ -201,9 +205,10 @@ class Intake:
                 return True
             case Duplicate(job, reopened):
                 log.info("file.duplicate", name=path.name, job=job.name, status=job.state.value, reopened=reopened)
-                if reopened:
+                is_open = reopened or (goes_on and job.state is State.WORKING and job.path.is_dir())
+                if is_open:
                     self._engine.submit(job)
-                return reopened
+                return is_open
             case NotClaimed():
                 self._tell_not_claimed(path, outcome)
         return False

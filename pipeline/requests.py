@@ -60,6 +60,10 @@ class Requests:
         self._disk.make_folder(self._folder)
         self._disk.publish(self._folder / f"{job}.{key}{_CORRECT}", asked)
 
+    def holds_correction(self, job: str, key: str) -> bool:
+        """Say whether a correction lies there still."""
+        return (self._folder / f"{job}.{key}{_CORRECT}").exists()
+
     def corrections(self) -> Iterator[CorrectionRequest]:
         """Yield the corrections that lie there, those of one job in the order in which they were asked for."""
         for name in sorted(names_in(self._folder)):

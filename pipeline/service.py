@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,30 @@ from pipeline.errors import JobNotFound, StorageFault, TraceDamaged
 from pipeline.inbox import IntakeSettings
 from pipeline.intake import Intake
 from pipeline.job import State
-from pipeline.outbox import JobFolder, NotClaimed, Outbox, was_cut_short
+from pipeline.outbox import Claimed, ClaimOutcome, Duplicate, JobFolder, NotClaimed, Outbox, was_cut_short
 from pipeline.requests import Requests
 from pipeline.watch import hints
 
 log = structlog.get_logger()
 
 _REQUESTS = "requests"
+
+
+@dataclass(frozen=True)
+class GivenFile:
+    """Hold a file that was named for `run`, and what became of it.
+
+    A `known` one had a result already, or shares its content with a file named before it: nothing was done for it.
+    """
+
+    path: Path
+    outcome: ClaimOutcome
+    known: bool = False
+
+    @property
+    def job(self) -> str | None:
+        """Return its job's name, None where it could not be taken."""
+        return None if isinstance(self.outcome, NotClaimed) else self.outcome.job.name
 
 
 class Service:
@@ -75,12 +93,21 @@ class Service:
 
     async def run(self, files: Collection[tuple[Path, str]]) -> list[str]:
         """Work off these files, given with their agents, copied and not moved; return their jobs' names in order."""
-        names: dict[int, str] = {}
+        return [one.job for one in await self.take(files) if one.job]
+
+    async def take(
+        self, files: Collection[tuple[Path, str]], *, passed: Callable[[], None] = lambda: None
+    ) -> list[GivenFile]:
+        """Work off these files, given with their agents, copied and not moved; return what became of each, in order.
+
+        `passed` is called for each that there is nothing to do for.
+        """
+        outcomes: dict[int, ClaimOutcome] = {}
 
         async def claim(number: int, path: Path, agent: str) -> None:
-            outcome = await self._intake.claim_copy(path, agent)
-            if not isinstance(outcome, NotClaimed):
-                names[number] = outcome.job.name
+            outcomes[number] = outcome = await self._intake.claim_copy(path, agent)
+            if isinstance(outcome, NotClaimed) or _is_known(outcome, _begun(list(outcomes.values()))):
+                passed()
 
         async def claim_all() -> None:
             async with anyio.create_task_group() as tasks:
@@ -89,7 +116,12 @@ class Service:
                     tasks.start_soon(claim, number, path, agent)
 
         await self._work_off(claim_all)
-        return [names[number] for number in sorted(names)]
+        begun = _begun(list(outcomes.values()))
+        return [
+            GivenFile(path, outcomes[number], known=_is_known(outcomes[number], begun))
+            for number, (path, _) in enumerate(files)
+            if number in outcomes
+        ]
 
     async def replay(self, jobs: Collection[str], *, fresh: bool) -> list[str]:
         """Work off these finished jobs again; return the names of those that were taken."""
@@ -250,3 +282,16 @@ class Service:
             if not submitted:
                 self._engine.give_back_room()
         return True
+
+
+def _begun(outcomes: Collection[ClaimOutcome]) -> set[str]:
+    """Return the jobs that began with one of these claims."""
+    new = {one.job.name for one in outcomes if isinstance(one, Claimed)}
+    return new | {one.job.name for one in outcomes if isinstance(one, Duplicate) and one.reopened}
+
+
+def _is_known(outcome: ClaimOutcome, begun: Collection[str]) -> bool:
+    match outcome:
+        case Duplicate(job, reopened=False):
+            return job.state is not State.WORKING or job.name in begun
+    return False

@@ -120,11 +120,23 @@ def test_help_and_status_do_not_load_the_model_library(arguments: list[str], tmp
 
 
 def test_run_prints_results_as_json_lines(worked: Path, server: str) -> None:
-    """With --json every file gives one line that is its whole result; here one that is known and costs no call."""
+    """With --json every file gives one line that is its whole result, says whose, and whether that was known."""
     done = pipeline("run", "--json", *samples("kettenglueck-lastenrad.txt"), place=worked, url=server)
     (line,) = done.stdout.splitlines()
     assert done.returncode == 0
     assert loads(line)["source"]["name"] == "kettenglueck-lastenrad.txt"
+    assert (loads(line)["file"], loads(line)["known"]) == (samples("kettenglueck-lastenrad.txt")[0], True)
+
+
+def test_run_says_that_it_knows_a_file_and_by_which_job(worked: Path, server: str, tmp_path: Path) -> None:
+    """A copy under another name stands in the table under that name; a line names the job that has its content."""
+    copy = shutil.copy(samples("kettenglueck-lastenrad.txt")[0], tmp_path / "copy.txt")
+    done = pipeline("run", str(copy), place=worked, url=server)
+    assert "done   copy.txt" in done.stdout
+    assert (
+        f"copy.txt: known already, nothing was asked again; see `pipeline show {job_of(worked, 'done')}`" in done.stdout
+    )
+    assert "kettenglueck-lastenrad.txt" not in done.stdout
 
 
 def test_run_refuses_what_the_inbox_refuses_and_goes_on(worked: Path, server: str, tmp_path: Path) -> None:
@@ -139,6 +151,27 @@ def test_run_refuses_what_the_inbox_refuses_and_goes_on(worked: Path, server: st
     # Where nothing is left, nothing has to be there: no model server, and no folders.
     alone = pipeline("run", str(tmp_path / "notes.md"), place=tmp_path)
     assert (alone.returncode, (tmp_path / "outbox").exists()) == (1, False)
+
+
+def test_run_says_how_the_files_of_a_folder_are_named(tmp_path: Path) -> None:
+    """A folder is the first thing somebody tries who has one full of bills."""
+    (tmp_path / "my bills").mkdir()
+    done = pipeline("run", str(tmp_path / "my bills"), place=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path / 'my bills'} is a folder" in done.stderr
+    assert f"pipeline run '{tmp_path / 'my bills'}'/*" in done.stderr
+
+
+def test_a_reader_may_go_before_the_end(tmp_path: Path) -> None:
+    """`pipeline ... | head` ends in silence, also when more is written than a pipe holds."""
+    command = [*PIPELINE, "export", "--format", "csv"]
+    variables = {name: value for name, value in environment(tmp_path, "http://127.0.0.1:9/v1").items() if value}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(TIME_LIMIT_SECONDS) == 1
 
 
 def test_run_copies_and_does_not_move(worked: Path) -> None:
@@ -164,6 +197,24 @@ def test_show_tells_the_story_and_the_evidence(worked: Path) -> None:
     assert "where it says so" in done.stdout
     (row,) = (line for line in done.stdout.splitlines() if "│ invoice_number" in line)
     assert "p. 1: " in row
+
+
+def test_show_says_that_the_program_ended_and_went_on(worked: Path, tmp_path: Path) -> None:
+    """An attempt that has no end of its own died; the story says when, though the result counts one attempt."""
+    shutil.copytree(worked / "outbox", tmp_path / "outbox")
+    (trace,) = (tmp_path / "outbox" / "done").glob("*/trace.jsonl")
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    number = next(n for n, one in enumerate(events) if one["event"] == "document.read")
+    again = {"at": events[number + 1]["at"], "event": "attempt.started", "attempt": 2, "recorded_steps": 1}
+    died_at = events[number]["at"][11:19]
+    trace.write_text("".join(json.dumps(one) + "\n" for one in [*events[: number + 1], again, *events[number + 1 :]]))
+    shown = pipeline("show", "kettenglueck", place=tmp_path).stdout
+    assert f"the program had ended after {died_at}: went on as attempt 2, with 1 step on record" in shown
+    assert f"1 attempt (gone on with after the program had ended: {died_at}), " in shown
+    # Cut off there, nobody works on it.
+    trace.write_text("".join(json.dumps(one) + "\n" for one in events[: number + 1]))
+    trace.parent.rename(tmp_path / "outbox" / "working" / trace.parent.name)
+    assert "To go on with it: pipeline serve --once" in pipeline("show", "kettenglueck", place=tmp_path).stdout
 
 
 def test_show_prints_json(worked: Path) -> None:
@@ -288,7 +339,7 @@ def test_serve_once_gives_up_when_lm_studio_stays_away(tmp_path: Path) -> None:
     (tmp_path / "inbox" / "bill.txt").write_bytes((SAMPLES / "kettenglueck-lastenrad.txt").read_bytes())
     done = pipeline("serve", "--once", place=tmp_path)
     assert done.returncode == 2
-    assert "base_url. 1 job waits in working/ and goes on at the next start" in done.stderr
+    assert "base_url. 1 job waits in working/ and goes on with the next `pipeline serve`" in done.stderr
     assert len(list((tmp_path / "outbox" / "working").iterdir())) == 1
     assert not list((tmp_path / "outbox" / "failed").iterdir())
 
@@ -418,6 +469,15 @@ def test_a_wrong_setting_names_variable_key_and_remedy(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "PIPELINE_DAEMON__CONCURENCY" in done.stderr
     assert "concurrency" in done.stderr
+
+
+def test_an_outbox_without_the_rights_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the database in it, which a user did not name."""
+    outbox = tmp_path / "outbox"
+    monkeypatch.setattr(os, "access", lambda path, *_: Path(path) != outbox)
+    done = pipeline("status", place=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"[folders] outbox {outbox} cannot be read and written" in done.stderr
 
 
 def test_folders_inside_each_other_are_refused(tmp_path: Path) -> None:

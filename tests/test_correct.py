@@ -19,6 +19,7 @@ from test_own_fields import with_fields
 from pipeline.app import open_app, open_folders
 from pipeline.cli.again import Selection, replay_jobs
 from pipeline.cli.amend import correct_job
+from pipeline.cli.look import show_job
 from pipeline.cli.work import run_files
 from pipeline.config import Settings
 from pipeline.correcting import Corrector
@@ -26,9 +27,11 @@ from pipeline.corrections import Correction, CorrectionsFile
 from pipeline.disk import Disk
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError, JobNotFound, StorageFault, TraceDamaged
+from pipeline.inbox import IntakeSettings
 from pipeline.index import JobIndex
 from pipeline.invoice.database import open_engine
 from pipeline.invoice.model import loads
+from pipeline.invoice.removed import lines_left, removed_line
 from pipeline.invoice.store import InvoiceStore
 from pipeline.llm.standin import StandInServer, StandInSettings
 from pipeline.lock import only_one
@@ -209,6 +212,105 @@ async def test_a_missing_line_is_added_and_checked_like_the_others(settings: Set
     assert result["evidence"][f"{line}.total"]["quote"].startswith("Lamp repair")
 
 
+def described(settings: Settings) -> list[str]:
+    """Return what the lines of the only job's invoice say."""
+    return [line["description"] for line in outcome(settings)[1]["invoice"]["line_items"]]
+
+
+def said_of_lines(settings: Settings) -> list[tuple[str, str]]:
+    """Return the findings about all lines."""
+    return [(one["code"], one["message"]) for one in outcome(settings)[1]["findings"] if one["field"] == "line_items"]
+
+
+async def with_lines(settings: Settings, *lines: str) -> None:
+    """Let the only job have been read with these lines, as `description total`."""
+    (folder,) = settings.folders.outbox.glob("*/*/result.json")
+    items = [
+        {"description": line.rpartition(" ")[0], "quantity": None, "unit_price": None, "total": float(line.split()[-1])}
+        for line in lines
+    ]
+    result = json.loads(folder.read_text())
+    result["invoice"]["line_items"] = items
+    folder.write_text(json.dumps(result))
+    trace = folder.parent / "trace.jsonl"
+    events = [json.loads(event) for event in trace.read_text().splitlines()]
+    for state in (event["state"] for event in events if "extraction" in event.get("state", {})):
+        state["extraction"]["line_items"] = items
+    trace.write_text("".join(json.dumps(event) + "\n" for event in events))
+
+
+async def test_a_line_is_removed_and_the_others_move_up(settings: Settings) -> None:
+    """A line that is none, such as a sum read as one, goes; values that persons gave keep to their lines."""
+    await with_lines(settings, "Lamp repair 100", "Net 100", "Tax 20", "Total CAD 120")
+    await correct(settings, "line_items.2.quantity=1", "line_items.4.description=Lamp", "line_items.1=")
+    assert described(settings) == ["Lamp repair", "Tax", "Total CAD", "Lamp"]
+    assert [str(line["quantity"]) for line in outcome(settings)[1]["invoice"]["line_items"]] == [
+        "None",
+        "1",
+        "None",
+        "None",
+    ]
+    assert await correct(settings, "date=2025-04-03", "line_items.1=", "line_items.2=", "line_items.3=") == 0
+    assert described(settings) == ["Lamp repair"]
+    assert [code for code, _ in said_of_lines(settings)] == ["corrected_by_person"] * 3
+    (path,) = settings.folders.outbox.glob("*/*/corrections.jsonl")
+    changes = [one for line in path.read_text().splitlines() for one in json.loads(line)["changes"]]
+    removed = {one["from"]["description"] for one in changes if one["field"] in ("line_items.1", "line_items.2")}
+    assert removed == {"Net", "Tax", "Total CAD"}
+    show_job(settings, "lamp", as_json=False)
+
+
+async def test_of_equal_lines_one_is_removed(settings: Settings) -> None:
+    """A line that was read twice stays once."""
+    await with_lines(settings, "Lamp repair 100", "Lamp repair 100", "Net 100")
+    await correct(settings, "line_items.2=", "line_items.0=")
+    assert described(settings) == ["Lamp repair"]
+
+
+async def test_a_replay_removes_again_what_it_reads_again(
+    settings: Settings, stand_in: StandInServer, tmp_path: Path
+) -> None:
+    """Live again, the line that a person removed is found by what it holds, and goes; the next removal comes on top."""
+    sample = resources.files("pipeline.demo_samples").joinpath("kettenglueck-lastenrad.txt").read_text("cp1252")
+    online = with_model(settings, stand_in)
+    await work_off(online, tmp_path / "bicycle.txt", sample)
+
+    def read() -> tuple[str, list[str]]:
+        (path,) = settings.folders.outbox.glob("*/bicycle*/result.json")
+        result = loads(path.read_text())
+        return result["status"], [line["description"] for line in result["invoice"]["line_items"]]
+
+    _, whole = read()
+    for left in (whole[1:], whole[2:]):
+        await correct_job(settings, "bicycle", ("line_items.0=",), accept=False, as_json=True)
+        await replay_jobs(online, Selection(("bicycle",)), verb="live", as_json=True)
+        # The document prints the line, so this is looked at.
+        assert read() == ("review", left)
+
+
+def test_a_removed_line_that_is_not_read_any_more_is_told() -> None:
+    """Neither another line goes in its place, nor the one that is left where it had been read twice."""
+    lines = [
+        {"description": "Lamp", "total": 5},
+        {"description": "Lamp", "total": 5},
+        {"description": "Net", "total": 5},
+    ]
+    twice, net = removed_line(lines, 1, by="Ada"), removed_line(lines, 2, by="Ada")
+    assert lines_left(lines, [twice, net]).gone == {1, 2}
+    assert lines_left(lines[::-1], [twice, net]).gone == {1, 0}
+    left = lines_left(lines[:1], [twice, net])
+    assert (left.gone, [one.code for one in left.findings]) == (frozenset(), ["correction_not_applied"] * 2)
+    assert "“Net”, 5" in left.findings[1].message
+
+
+async def test_a_line_of_an_einvoice_is_not_removed(settings: Settings, tmp_path: Path) -> None:
+    """What its XML says so is not put aside by its reader."""
+    sample = resources.files("pipeline.demo_samples").joinpath("baumschule-lindenhof-xrechnung.xml").read_text()
+    await work_off(settings, tmp_path / "baumschule.xml", sample)
+    with pytest.raises(ConfigError, match="stands so in the e-invoice"):
+        await correct_job(settings, "baumschule", ("line_items.0=",), accept=False, as_json=True)
+
+
 async def test_a_replay_keeps_what_a_person_said(settings: Settings, stand_in: StandInServer) -> None:
     """Live again, the person's value stands over what was read, and the finding names both."""
     await correct(settings, "date=2025-04-03", "total_amount=130", accept=True)
@@ -278,6 +380,8 @@ async def test_an_earlier_invoice_counts_as_history_and_a_later_one_does_not(
         (("total_amount",), "names no value"),
         (("total_amount=many",), "no number"),
         (("line_items.9.total=1",), "no entry 9"),
+        (("line_items.9=",), "no line line_items.9: there are 0"),
+        (("line_items.0=Lamp",), "line_items.0 is a whole line"),
         ((), "nothing is to be corrected"),
     ],
 )
@@ -307,14 +411,30 @@ async def test_a_failed_job_says_what_to_do_instead(
 
 async def test_a_running_daemon_makes_the_correction(settings: Settings) -> None:
     """The command leaves it in the outbox while `serve` holds that; the daemon makes it when it looks."""
+    seldom = settings.model_copy(update={"intake": IntakeSettings(rescan_seconds=0.05)})
     with only_one(settings.folders.outbox, doing="serve"):
-        assert await correct(settings, "date=2025-04-03") == 0
+        assert await correct(seldom, "date=2025-04-03") == 0
         assert outcome(settings)[0] == "review"
     settings.folders.inbox.mkdir(exist_ok=True)
     async with open_app(settings, doing="serve", one_shot=True) as app:
         await app.service.serve(once=True)
     assert outcome(settings)[0] == "done"
     assert not list(Requests(settings.folders.outbox, Disk()).corrections())
+
+
+async def test_the_command_waits_for_the_daemon_and_tells_what_came_of_it(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script gets the corrected result and its exit code whether or not a daemon runs."""
+    settings.folders.inbox.mkdir(exist_ok=True)
+    quick = settings.model_copy(update={"intake": IntakeSettings(rescan_seconds=0.2)})
+    async with open_app(quick, doing="serve") as app, anyio.create_task_group() as tasks:
+        tasks.start_soon(app.service.serve)
+        assert await correct(quick, "date=2025-04-03", "total_amount=130") == 1
+        assert loads(capsys.readouterr().out.splitlines()[-1])["invoice"]["total_amount"] == 130
+        assert await correct(quick, "total_amount=120") == 0
+        app.service.stop.set()
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_request_that_makes_no_sense_is_refused_and_the_next_one_made(settings: Settings) -> None:

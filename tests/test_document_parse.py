@@ -104,6 +104,10 @@ def test_a_page_without_text_beside_others_is_noticed(tmp_path: Path) -> None:
         ("error.pdf", b"503 service unavailable", "not_a_pdf"),
         ("denied.pdf", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "not_a_pdf"),
         ("noise.pdf", bytes(range(256)), "not_a_pdf"),
+        ("error.png", b"503 service unavailable", "not_a_picture"),
+        ("denied.JPG", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "not_a_picture"),
+        ("noise.tif", bytes(range(256)), "not_a_picture"),
+        ("word.pdf", b"PK\x03\x04word/document.xml", "unsupported"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_a_reason(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
@@ -165,7 +169,11 @@ def test_files_embedded_in_xml_do_not_drown_its_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "data", "media_type"),
-    [("a.txt", PDF, "application/pdf"), ("b.xml", b"Invoice 17, total 5.00", "text/plain")],
+    [
+        ("a.txt", PDF, "application/pdf"),
+        ("a.png", PDF, "application/pdf"),
+        ("b.xml", b"Invoice 17, total 5.00", "text/plain"),
+    ],
 )
 def test_a_wrong_ending_is_noticed_and_the_content_read(
     tmp_path: Path, name: str, data: bytes, media_type: str
@@ -174,6 +182,12 @@ def test_a_wrong_ending_is_noticed_and_the_content_read(
     document = parse(save(tmp_path, name, data))
     assert document.media_type == media_type
     assert document.notices[0].text.startswith(f"The file is named {Path(name).suffix} but holds ")
+
+
+def test_a_picture_named_pdf_is_called_a_picture(tmp_path: Path) -> None:
+    """The refusal says what the file is, for its name does not."""
+    error = refused(save(tmp_path, "scan.pdf", b"\x89PNG\r\n\x1a\n" + bytes(50)))
+    assert (error.reason, error.message) == ("no_text", "scan.pdf is a picture in which no text can be read")
 
 
 def test_invisible_characters_are_noticed(tmp_path: Path) -> None:

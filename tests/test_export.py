@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipeline.cli.hand_over import export_invoices
 from pipeline.config import Settings
 from pipeline.disk import Disk
 from pipeline.errors import ConfigError
-from pipeline.export import Filter, Form, export_to, invoice_columns, line_columns, since_day, stream_text
+from pipeline.export import Filter, Form, export_to, invoice_columns, line_columns, since_day, stream_text, undated
 from pipeline.export.rows import invoice_row
 from pipeline.export.writing import Dialect
 from pipeline.invoice.database import open_engine
@@ -145,6 +146,33 @@ def test_only_what_was_asked_for_is_exported(store: InvoiceStore) -> None:
     assert [row["job"] for row in rows(text(store, wanted=Filter(status="review")))] == ["b"]
     assert rows(text(store, wanted=Filter(since=since_day("2026-03-02")))) == []
     assert len(rows(text(store, wanted=Filter(since=since_day("2026-03-01"))))) == 3
+
+
+def test_a_bookkeepers_month_goes_by_the_invoices_own_dates(store: InvoiceStore) -> None:
+    """First and last day count in; one without a date is left out, and counted so that it can be told."""
+    put(store, invoice("A-4", "5.00", date=date(2026, 2, 28)), job="d")
+    put(store, invoice("A-5", "5.00", date=None), job="e", status="review")
+    february = Filter(dated_from=date(2026, 2, 4), dated_to=date(2026, 2, 28))
+    assert [row["job"] for row in rows(text(store, wanted=february))] == ["d"]
+    assert [row["job"] for row in rows(text(store, wanted=Filter(dated_to=date(2026, 2, 3))))] == ["a", "b", "c"]
+    assert (undated(store, february), undated(store, Filter())) == (1, 0)
+    assert undated(store, replace(february, status="done")) == 0
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ({"dated_from": "February"}, "--dated-from February is no date"),
+        (
+            {"dated_from": "2026-03-01", "dated_to": "2026-02-01"},
+            "no day is from 2026-03-01 on and not after 2026-02-01",
+        ),
+    ],
+)
+def test_days_that_make_no_sense_are_refused(days: dict[str, str], said: str) -> None:
+    """Before anything is opened or written."""
+    with pytest.raises(ConfigError, match=said):
+        export_invoices(Settings(), **days)
 
 
 def test_own_fields_are_columns_behind_all_others() -> None:

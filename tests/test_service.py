@@ -544,16 +544,30 @@ async def test_a_stop_does_not_wait_for_room(place: Place) -> None:
 
 
 async def test_run_copies_the_files_and_names_their_jobs_in_order(place: Place, tmp_path: Path) -> None:
-    """Files stay where they are; one done before is named again and not done again; one that is gone is passed over."""
+    """Files stay where they are; one named twice is known and not done again; one that is gone has no job."""
     paths = [tmp_path / name for name in ("b.txt", "a.txt", "gone.txt", "b.txt")]
     for path in paths[:2]:
         path.write_text(path.name)
     with anyio.fail_after(20):
-        names = await place.service().run([(path, "invoice") for path in paths])
+        given = await place.service().take([(path, "invoice") for path in paths])
+    names = [one.job for one in given if one.job]
+    assert [(one.path, one.known) for one in given] == list(zip(paths, (False, False, False, True), strict=True))
     assert [name.split("-")[0] for name in names] == ["b", "a", "b"]
     assert sorted(place.body.calls) == ["a.txt", "b.txt"]
     assert all(path.exists() for path in paths[:2])
     assert sorted(job.name for job in place.outbox.jobs(State.DONE)) == sorted(set(names))
+
+
+async def test_run_goes_on_with_what_an_earlier_process_left_unfinished(place: Place, tmp_path: Path) -> None:
+    """A file whose job was cut short is worked off when it is named again; one that is done is only known."""
+    (tmp_path / "a.txt").write_text("a")
+    place.outbox.claim(tmp_path / "a.txt", "invoice", keep=True)
+    for known in (False, True):
+        with anyio.fail_after(20):
+            (given,) = await place.service().take([(tmp_path / "a.txt", "invoice")])
+        assert given.known is known
+        assert place.names(State.DONE) == ["a.txt"]
+    assert place.body.calls == ["a.txt"]
 
 
 async def test_run_does_not_look_into_the_inbox(place: Place, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import anyio
 from rich.markup import escape
 
 from pipeline.app import Folders, open_folders
@@ -18,16 +19,21 @@ from pipeline.corrections import Correction, CorrectionsFile
 from pipeline.document.model import Document
 from pipeline.document.reader import DocumentReader
 from pipeline.errors import ConfigError
+from pipeline.invoice.einvoice.found import find_einvoice
 from pipeline.invoice.entered import EnteredValue, NotReadable, read_entered
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.own_fields import OwnField, OwnType, misfit
-from pipeline.invoice.paths import Leaf, close_names, leaf_of, with_value
+from pipeline.invoice.paths import Leaf, close_names, leaf_of, value_at, with_value
+from pipeline.invoice.removed import LINES, entry_position
 from pipeline.job import DOCUMENT_STEP, State
 from pipeline.lock import holder, only_one
 from pipeline.outbox import JobFolder
 from pipeline.trace import utc_now
 
 _MAX_SHOWN = 12
+# A daemon looks at least once in `rescan_seconds`, and may be busy at that moment.
+_LOOKS = 2
+_PAUSE_SECONDS = 0.1
 # The checks name so what a required value lacks.
 _MISSING = "_missing"
 
@@ -45,16 +51,34 @@ async def correct_job(settings: Settings, name: str, values: tuple[str, ...], *,
             corrector = Corrector(folders.outbox, folders.store, folders.disk, reader, own_fields=folders.own_fields)
             daemon = holder(folders.outbox.root)
             if daemon and daemon.get("doing") == "serve":
-                corrector.ask(job.name, correction)
-                pid = daemon.get("pid")
-                notes.print(
-                    f"the correction is left to the running daemon, process {pid}; see `pipeline show {job.name}`"
-                )
-                return 0
-            with only_one(folders.outbox.root, doing="correct"):
-                corrector.ask(job.name, correction)
-                await corrector.make_all()
+                if not await _make_by_daemon(corrector, job.name, correction, daemon, settings):
+                    return 0
+            else:
+                with only_one(folders.outbox.root, doing="correct"):
+                    corrector.ask(job.name, correction)
+                    await corrector.make_all()
         return _told(folders, job.name, correction, options=options_of(settings), as_json=as_json)
+
+
+async def _make_by_daemon(
+    corrector: Corrector, job: str, correction: Correction, daemon: Mapping[str, Any], settings: Settings
+) -> bool:
+    """Leave the correction to the daemon that holds the outbox; say whether that has made it after some time.
+
+    Raises ConfigError where it took it up and did not make it.
+    """
+    corrector.ask(job, correction)
+    told = f"the running daemon, process {daemon.get('pid')}, makes the correction at its next look"
+    notes.print(told, markup=False, highlight=False, soft_wrap=True)
+    with anyio.move_on_after(_LOOKS * settings.intake.rescan_seconds):
+        while corrector.is_asked(job, correction):  # noqa: ASYNC110 - another process does it
+            await anyio.sleep(_PAUSE_SECONDS)
+        if not corrector.has_made(job, correction):
+            raise ConfigError(f"the daemon did not correct {job}", hint="its log says why: correction.refused")
+        return True
+    told = f"it has not looked yet; see `pipeline show {job}{options_of(settings)}`"
+    notes.print(told, markup=False, highlight=False, soft_wrap=True)
+    return False
 
 
 def _correctable(job: JobFolder) -> dict[str, Any]:
@@ -84,7 +108,9 @@ def _correction(
 
     Raises ConfigError for a field that invoices do not have, and for a value that such a field cannot hold.
     """
-    index, read = _index(job), {}
+    document = _document(job)
+    index = index_of(document) if document else None
+    read: dict[str, EnteredValue] = {}
     data = {**(result["invoice"] or {}), "kind": result["kind"]}
     for text in values:
         path, separator, typed = text.partition("=")
@@ -93,18 +119,13 @@ def _correction(
             raise ConfigError(
                 f"“{text}” names no value", hint=f"write {path}=VALUE; {path}= alone means nothing is known"
             )
-        leaf = _leaf(path, own)
-        if leaf is None:
-            alike = [*(name for name in own if path.startswith("own_fields")), *close_names(path, data)]
-            raise ConfigError(f"there is no field {path}", hint=f"fields like it: {', '.join(alike)}")
-        currency = (result["invoice"] or {}).get("currency")
+        if entry_position(path) is not None:
+            _require_removable(path, typed, result, document)
+            read[path] = None
+            continue
+        read[path] = _entered(path, typed, index, result, data=data, own=own)
         try:
-            read[path] = read_entered(path, typed, index, leaf=leaf, currency=currency)
-            if path in own:
-                _require_form(own[path], read[path], typed, agent=result["agent"])
             data = with_value(data, path, read[path])
-        except NotReadable as error:
-            raise ConfigError(str(error), hint=error.hint) from error
         except ValueError as error:
             raise ConfigError(str(error), hint="entries count from 0; the next one adds an entry") from error
     if not read and not accept:
@@ -112,6 +133,30 @@ def _correction(
     at = utc_now()
     key = f"{at.replace(':', '').replace('.', '')}-{secrets.token_hex(2)}"
     return Correction(key, at, _person(), read, accept)
+
+
+def _entered(
+    path: str,
+    typed: str,
+    index: DocumentIndex | None,
+    result: Mapping[str, Any],
+    *,
+    data: Mapping[str, Any],
+    own: Mapping[str, OwnField],
+) -> EnteredValue:
+    """Return one value as it is meant; `data` are all fields that there are."""
+    leaf = _leaf(path, own)
+    if leaf is None:
+        alike = [*(name for name in own if path.startswith("own_fields")), *close_names(path, data)]
+        raise ConfigError(f"there is no field {path}", hint=f"fields like it: {', '.join(alike)}")
+    currency = (result["invoice"] or {}).get("currency")
+    try:
+        value = read_entered(path, typed, index, leaf=leaf, currency=currency)
+        if path in own:
+            _require_form(own[path], value, typed, agent=result["agent"])
+    except NotReadable as error:
+        raise ConfigError(str(error), hint=error.hint) from error
+    return value
 
 
 def _leaf(path: str, own: Mapping[str, OwnField]) -> Leaf | None:
@@ -140,10 +185,24 @@ _LEAVES = {
 }
 
 
-def _index(job: JobFolder) -> DocumentIndex | None:
-    """Return the document's words, for values that are written as it prints them; None where they are not on record."""
+def _document(job: JobFolder) -> Document | None:
+    """Return the document, for values that are written as it prints them; None where it is not on record."""
     steps = job.record().steps
-    return index_of(Document.from_json(steps[DOCUMENT_STEP].output)) if DOCUMENT_STEP in steps else None
+    return Document.from_json(steps[DOCUMENT_STEP].output) if DOCUMENT_STEP in steps else None
+
+
+def _require_removable(path: str, typed: str, result: Mapping[str, Any], document: Document | None) -> None:
+    """Raise ConfigError where that line cannot be removed, or a value stands where none can."""
+    if typed.strip():
+        raise ConfigError(
+            f"{path} is a whole line", hint=f"{path}= removes it; {path}.total=VALUE puts one value right"
+        )
+    if value_at(result["invoice"] or {}, path) is None:
+        count = len((result["invoice"] or {}).get(LINES) or ())
+        raise ConfigError(f"there is no line {path}: there are {count}", hint="lines count from 0")
+    if document and find_einvoice(document).verified is not None:
+        hint = "put its values right one by one, or ask the sender for another e-invoice"
+        raise ConfigError(f"{path} stands so in the e-invoice and cannot be removed", hint=hint)
 
 
 def _person() -> str:
@@ -161,7 +220,8 @@ def _told(folders: Folders, name: str, correction: Correction, *, options: str, 
         print_json(result)
     else:
         print_results([result])
-        told = [one for one in result["findings"] if one["field"] in correction.values or one in left]
+        changed = {LINES if entry_position(path) is not None else path for path in correction.values}
+        told = [one for one in result["findings"] if one["field"] in changed or one in left]
         for one in told[:_MAX_SHOWN]:
             _print_line(f"{one['severity']}: {one['field']}: {one['message']}")
         if correction.accept:

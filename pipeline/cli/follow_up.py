@@ -41,6 +41,6 @@ def next_commands(job: str, state: State, options: str, *, kind: str = "") -> li
                 f"answer for what is found: pipeline correct {job} --accept{options}",
             ]
         case State.FAILED:
-            return [f"try again, with LM Studio running: pipeline replay {job}{options}"]
+            return [f"try again, once that is mended: pipeline replay {job}{options}"]
         case _:
             return []

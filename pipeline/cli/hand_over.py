@@ -9,7 +9,7 @@ from pipeline.app import open_folders
 from pipeline.cli.tables import counted, notes
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
-from pipeline.export import Filter, Form, export_to, since_day, stream_text
+from pipeline.export import Filter, Form, day_from, export_to, since_day, stream_text, undated
 
 
 def export_invoices(
@@ -18,12 +18,19 @@ def export_invoices(
     form: str | None = None,
     lines: bool = False,
     since: str | None = None,
+    dated_from: str | None = None,
+    dated_to: str | None = None,
     status: str = "all",
     locale: str | None = None,
     out: Path | None = None,
 ) -> None:
     """Write the invoice database to a file, or to standard output; without a form as the file's name ends, else csv."""
-    wanted, kind = Filter(since_day(since), None if status == "all" else status), _form(form, out)
+    first, last = day_from(dated_from, option="--dated-from"), day_from(dated_to, option="--dated-to")
+    if first and last and first > last:
+        raise ConfigError(
+            f"no day is from {first} on and not after {last}", hint="exchange --dated-from and --dated-to"
+        )
+    wanted, kind = Filter(since_day(since), None if status == "all" else status, first, last), _form(form, out)
     if kind is Form.XLSX and (lines or locale or out is None):
         hint = "name it with --out; it has a sheet of lines, and each country's program writes numbers its way"
         raise ConfigError("xlsx is written to a file, without --lines and --locale", hint=hint)
@@ -35,6 +42,9 @@ def export_invoices(
         else:
             written = export_to(out, folders.store, folders.disk, form=kind, wanted=wanted, lines=lines, locale=locale)
             notes.print(f"{counted(written, 'row')} written to {out}", markup=False, highlight=False, soft_wrap=True)
+        if left := undated(folders.store, wanted):
+            told = f"{counted(left, 'invoice')} without a date left out: export without --dated-from and --dated-to"
+            notes.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def _form(named: str | None, out: Path | None) -> Form:

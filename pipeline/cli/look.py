@@ -9,12 +9,13 @@ from rich.markup import escape
 
 from pipeline.app import Folders, open_folders
 from pipeline.cli.follow_up import next_commands, options_of
-from pipeline.cli.tables import about_file, coloured, compact, counted, facts_table, print_json, screen
+from pipeline.cli.tables import about_file, coloured, compact, counted, facts_table, hint_of, print_json, screen
 from pipeline.cli.values import print_corrections, print_values
 from pipeline.config import Settings
 from pipeline.corrections import CorrectionsFile
 from pipeline.job import REFUSED_EVENT, STEP_EVENTS, State
 from pipeline.llm.hosts import HostSettings, look_at
+from pipeline.lock import holder
 from pipeline.outbox import JobFolder
 from pipeline.status import MOST_LISTED, Status, look
 from pipeline.trace import Event, read_events
@@ -23,7 +24,7 @@ _HOUR_SECONDS = 3600.0
 _PACE_JOBS = 100
 _MAX_IGNORED_SHOWN = 10
 _MAX_JOBS_SHOWN = 10
-
+_ENDS_OF_ATTEMPTS = frozenset({"attempt.failed", "attempt.interrupted", "job.finished", "job.reopened"})
 
 # A long scan would fill the screen.
 _MOST_PAGES = 6
@@ -66,8 +67,11 @@ def show_job(settings: Settings, name: str, *, as_json: bool) -> None:
         options = options_of(settings)
         _print_job(job, result, events)
         print_corrections(corrections)
-        for told in next_commands(job.name, job.state, options, kind=result["kind"]) if result else ():
-            screen.print(f"  To {escape(told)}", highlight=False, soft_wrap=True)
+        told = next_commands(job.name, job.state, options, kind=result["kind"]) if result else []
+        if job.state is State.WORKING and holder(folders.outbox.root) is None:
+            told = [f"go on with it: pipeline serve --once{options}"]
+        for one in told:
+            screen.print(f"  To {escape(one)}", highlight=False, soft_wrap=True)
 
 
 def host_line(host: dict[str, Any], status: Status) -> str:
@@ -174,8 +178,9 @@ def _ago(seconds: float | None) -> str:
 
 def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event]) -> None:
     screen.print(f"[bold]{escape(job.name)}[/]  {coloured(job.state)}  {escape(str(job.path))}")
-    for one in events:
-        line = _story_line(one)
+    gone_on = _gone_on(events)
+    for number, one in enumerate(events):
+        line = _gone_on_line(one, gone_on[number]) if number in gone_on else _story_line(one)
         if line:
             screen.print(f"  [dim]{one['at'][11:19]}[/] {escape(line)}", highlight=False)
     if result is None:
@@ -183,7 +188,7 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
     if result["invoice"] or result["findings"]:
         print_values(result)
     if result["error"]:
-        _print_error(job, result["error"])
+        _print_error(result)
     if result["answer"]:
         screen.print(escape(result["answer"]))
     if result.get("part_of"):
@@ -195,16 +200,45 @@ def _print_job(job: JobFolder, result: dict[str, Any] | None, events: list[Event
     usage = result["usage"]
     model = result["versions"]["model"]
     asked = f"model {escape(model)}" if model else "no model asked"
+    since_opened = max((number for number, one in enumerate(events) if one["event"] == "job.reopened"), default=0)
+    resumed = _resumed([at for number, at in gone_on.items() if number > since_opened])
     screen.print(
-        f"  {counted(usage['attempts'], 'attempt')}, {counted(usage['model_calls'], 'model call')}, "
+        f"  {counted(usage['attempts'], 'attempt')}{resumed}, {counted(usage['model_calls'], 'model call')}, "
         f"{usage['prompt_tokens']} + {usage['completion_tokens']} tokens, {usage['seconds']} s, {asked}"
     )
 
 
-def _print_error(job: JobFolder, error: dict[str, Any]) -> None:
-    # The result is read wherever its folder lies, so its hint names no folders; here the command is told with them.
-    hint = error["hint"].removesuffix(f"To try again: pipeline replay {job.name}").rstrip()
-    for line in (error["message"], hint):
+def _gone_on(events: list[Event]) -> dict[int, str]:
+    """Find the attempts that went on where one had died: the number of the event that began each, and when that was.
+
+    One that died has no end of its own; what it did last says when it was still alive.
+    """
+    found: dict[int, str] = {}
+    running = False
+    for number, one in enumerate(events):
+        if one["event"] == "attempt.started":
+            if running:
+                found[number] = events[number - 1]["at"]
+            running = True
+        elif one["event"] in _ENDS_OF_ATTEMPTS:
+            running = False
+    return found
+
+
+def _gone_on_line(one: Event, last_at: str) -> str:
+    kept = counted(one["recorded_steps"], "step") if "recorded_steps" in one else "what was"
+    ended = f"the program had ended after {last_at[11:19]}"
+    return f"{ended}: went on as attempt {one['attempt']}, with {kept} on record"
+
+
+def _resumed(ended: list[str]) -> str:
+    """Say when the program ended on the way: an attempt that had got somewhere by then is not counted."""
+    times = ", ".join(at[11:19] for at in ended)
+    return f" (gone on with after the program had ended: {times})" if ended else ""
+
+
+def _print_error(result: dict[str, Any]) -> None:
+    for line in (result["error"]["message"], hint_of(result)):
         if line:
             screen.print(f"  {escape(line)}", style="red", soft_wrap=True)
 
@@ -251,7 +285,9 @@ def _step_line(name: str, one: Event) -> str:
         return f"{name} {seconds}, kept out of the trace"
     if name == STEP_EVENTS["document"]:
         characters = sum(len(page["text"]) for page in output["pages"])
-        return f"read {len(output['pages'])} page(s), {characters} characters {seconds}{_otherwise_read(output)}"
+        return (
+            f"read {counted(len(output['pages']), 'page')}, {characters} characters {seconds}{_otherwise_read(output)}"
+        )
     tool = one["request"].get("tool", "")
     return f"tool {tool} {seconds}: {compact(output.get('error') or output.get('result') or '')}"
 

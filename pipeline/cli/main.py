@@ -6,6 +6,7 @@ Exit codes: 0 all went well, 1 something failed or needs a look, 2 nothing could
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -71,12 +72,27 @@ _SETTING_OPTIONS = {
 def clear_errors() -> Iterator[None]:
     """End with one clear message instead of a traceback for every error that the pipeline raises on purpose."""
     try:
-        yield
+        with _reader_may_go():
+            yield
     except PipelineError as error:
         click.echo(f"pipeline: {error.message}", err=True)
         if error.hint:
             click.echo(f"  {error.hint}", err=True)
         sys.exit(EXIT_NOT_STARTED)
+
+
+@contextmanager
+def _reader_may_go() -> Iterator[None]:
+    """End in silence where whoever reads the output has enough of it, as `head` does."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -119,7 +135,7 @@ def migrate(settings: Settings) -> None:
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @with_settings
 @click.option("--agent", default="invoice", show_default=True, help="Agent that gets the files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one result as JSON per line.")
@@ -204,7 +220,8 @@ def replay(
 def correct(job: str, values: tuple[str, ...], settings: Settings, accept: bool, as_json: bool) -> None:
     """Put right what was read wrongly in a JOB in done or review, check it again, and move it where it belongs.
 
-    FIELD is a path such as total_amount, vendor.name or line_items.0.total; an empty VALUE means nothing is known.
+    FIELD is a path such as total_amount, vendor.name or line_items.0.total; an empty VALUE means nothing is known, and
+    line_items.0= alone removes that line.
     Amounts and dates are written as the document prints them, or as 1234.56 and 2026-01-31.
     """
     from pipeline.cli.amend import correct_job
@@ -244,7 +261,11 @@ def bench(folders: tuple[Path, ...], settings: Settings, agent: str | None, as_j
     "--format", "form", type=click.Choice(["csv", "json", "xlsx"]), help="By default as --out ends, else csv."
 )
 @click.option("--lines", is_flag=True, help="One row for each invoice line; xlsx has them on a second sheet anyway.")
-@click.option("--since", help="Only files received on this day (YYYY-MM-DD, UTC) or later.")
+@click.option(
+    "--since", help="Only what came in on this day (YYYY-MM-DD, UTC) or later: when the file was received counts."
+)
+@click.option("--dated-from", help="Only invoices that bear this day (YYYY-MM-DD) or a later one.")
+@click.option("--dated-to", help="Only invoices that bear this day (YYYY-MM-DD) or an earlier one.")
 @click.option(
     "--status", type=click.Choice(["done", "review", "all"]), default="all", show_default=True, help="Only those."
 )

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.bench import CaseOutcome, Change, Totals, by_field, find_cases, measure, totals_of, wrong_in
-from pipeline.cli.tables import compact, print_json, screen
+from pipeline.cli.tables import compact, counted, print_json, screen
 from pipeline.cli.work import progress_of, require_host
 from pipeline.config import Settings
 from pipeline.job import State
@@ -67,7 +67,7 @@ def _print_totals(totals: Totals) -> None:
     states = ", ".join(f"{totals.states.get(state.value, 0)} {state}" for state in State if state is not State.WORKING)
     changes = ", ".join(f"{count} {change}" for change, count in totals.changes.items())
     screen.print(
-        f"{totals.files} files: {states}; fields: {changes}; {totals.silent} wrong in done jobs; "
+        f"{counted(totals.files, 'file')}: {states}; fields: {changes}; {totals.silent} wrong in done jobs; "
         f"{totals.model_calls} model calls, {totals.prompt_tokens} + {totals.completion_tokens} tokens, "
         f"{totals.seconds} s of work",
         highlight=False,

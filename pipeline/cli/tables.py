@@ -71,6 +71,16 @@ def print_results(results: Sequence[dict[str, Any]]) -> None:
         if note:
             told = about_file(result["source"]["name"], note)
             screen.print(f"{coloured(result['status'])} {escape(told)}", highlight=False, soft_wrap=True)
+        if result["error"] and (hint := hint_of(result)):
+            screen.print(f"  {escape(hint)}", highlight=False, soft_wrap=True)
+
+
+def hint_of(result: dict[str, Any]) -> str:
+    """Return what a person can do about the error.
+
+    A result is read wherever its folder lies, so the command in its hint names no folders: that is left out here.
+    """
+    return str(result["error"]["hint"]).removesuffix(f"To try again: pipeline replay {result['job']}").rstrip()
 
 
 def _result_cells(result: dict[str, Any]) -> dict[str, str]:

@@ -44,8 +44,10 @@ def print_corrections(lines: Sequence[Mapping[str, Any]]) -> None:
         if not line["changes"] and not line["accepted"]:
             screen.print(f"  [dim]{escape(who)}[/] read anew; the values above stand", highlight=False)
         for one in line["changes"]:
-            told = f"{one['field']}: {_plain(one['from'])} → {_plain(one['to'])}"
-            screen.print(f"  [dim]{escape(who)}[/] corrected {escape(told)}", highlight=False)
+            told = f"corrected {one['field']}: {_plain(one['from'])} → {_plain(one['to'])}"
+            if isinstance(one["from"], Mapping):
+                told = f"removed {one['field']}: {_plain(one['from'])}"
+            screen.print(f"  [dim]{escape(who)}[/] {escape(told)}", highlight=False)
         for one in line["accepted"]:
             screen.print(f"  [dim]{escape(who)}[/] accepted {escape(one['field'])}: {one['code']}", highlight=False)
 
@@ -82,4 +84,6 @@ def _shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return compact(", ".join(_plain(one) for one in value.values() if one is not None), 80)
     return "nothing" if value is None else compact(value if isinstance(value, str) else money(value, None), 80)

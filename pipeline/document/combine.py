@@ -49,7 +49,9 @@ def finished(document: Document, *, settings: ReadingSettings, hint: Callable[[]
     if not seen and sum(visible_characters(page.text) for page in pages) < settings.min_pdf_characters:
         # What kept its pictures from being read says more than that there is no text.
         known = next((notice.text for notice in document.notices if notice.gap), "")
-        raise refusal(Reason.NO_TEXT, document.name, hint=f"{known} {hint()}".strip())
+        # A picture may be named .pdf: then this says what it is.
+        detail = "" if document.media_type == PDF_TYPE else "is a picture in which no text can be read"
+        raise refusal(Reason.NO_TEXT, document.name, detail=detail, hint=f"{known} {hint()}".strip())
     if sum(max(len(page.text), len(page.plain)) for page in pages) > settings.max_characters:
         raise refusal(Reason.TOO_LARGE, document.name, detail="holds far more text than an invoice")
     notices = (notice for page in pages for notice in _notices(page))

@@ -65,15 +65,18 @@ _KINDS_BY_SUFFIX = {
 
 
 def _refuse_unreadable(content: Content, name: str) -> None:
-    claims_pdf = _claimed_kind(name) is Kind.PDF
+    claimed = _claimed_kind(name)
     match content.kind:
         case Kind.FOREIGN:
             raise refusal(Reason.UNSUPPORTED, name, detail=f"is {content.what}", hint=content.hint)
-        case Kind.BINARY if not claims_pdf:
-            raise refusal(Reason.UNSUPPORTED, name, detail="is binary data of an unknown kind")
-        # Text named .pdf is an error message or a broken download far more often than a document.
-        case Kind.BINARY | Kind.TEXT | Kind.XML if claims_pdf:
+        # Text named .pdf or .png is an error message or a broken download far more often than a document.
+        case Kind.BINARY | Kind.TEXT | Kind.XML if claimed is Kind.PDF:
             raise refusal(Reason.NOT_A_PDF, name)
+        case Kind.BINARY | Kind.TEXT | Kind.XML if claimed is Kind.PICTURE:
+            detail = f"is named {Path(name).suffix} but is no picture inside"
+            raise refusal(Reason.NOT_A_PICTURE, name, detail=detail)
+        case Kind.BINARY:
+            raise refusal(Reason.UNSUPPORTED, name, detail="is binary data of an unknown kind")
 
 
 def _claimed_kind(name: str) -> Kind | None:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     ENCRYPTED = "encrypted"
     NO_TEXT = "no_text"
     NOT_A_PDF = "not_a_pdf"
+    NOT_A_PICTURE = "not_a_picture"
     UNSUPPORTED = "unsupported"
     UNREADABLE = "unreadable"
     TOO_LARGE = "too_large"
@@ -54,6 +55,10 @@ _WORDS = {
     ),
     Reason.NOT_A_PDF: _Words(
         "is named .pdf but is not a PDF inside",
+        "The download or export may have failed: fetch the file again, or give it the ending that fits its content.",
+    ),
+    Reason.NOT_A_PICTURE: _Words(
+        "is named as a picture but is none inside",
         "The download or export may have failed: fetch the file again, or give it the ending that fits its content.",
     ),
     Reason.UNSUPPORTED: _Words(

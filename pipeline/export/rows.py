@@ -7,7 +7,7 @@ user's own fields stand last, as `own_<name>`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -50,10 +50,30 @@ _OWN = "own_fields"
 
 @dataclass(frozen=True)
 class Filter:
-    """Say which invoices are meant: stored since a time, and with a status; None means all."""
+    """Say which invoices are meant; None means all.
+
+    `since` is the time from which on their files were received, `dated_from` and `dated_to` are the first and the last
+    day that the invoices themselves may bear: one without a date is left out then.
+    """
 
     since: datetime | None = None
     status: str | None = None
+    dated_from: date | None = None
+    dated_to: date | None = None
+
+    @property
+    def asks_for_dates(self) -> bool:
+        """Say whether the invoices' own dates decide."""
+        return self.dated_from is not None or self.dated_to is not None
+
+    def takes(self, record: StoredInvoice) -> bool:
+        """Say whether the invoice is meant; the time of receipt has been asked of the store."""
+        if self.status is not None and record.status != self.status:
+            return False
+        if not self.asks_for_dates:
+            return True
+        day = record.invoice.date
+        return day is not None and (self.dated_from or day) <= day <= (self.dated_to or day)
 
 
 def since_day(text: str | None) -> datetime | None:
@@ -69,11 +89,32 @@ def since_day(text: str | None) -> datetime | None:
         raise ConfigError(f"--since {text} is no date", hint="write it as 2026-01-31") from error
 
 
+def day_from(text: str | None, *, option: str) -> date | None:
+    """Return the day that an option names.
+
+    Raises ConfigError for what is no date.
+    """
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text} is no date", hint="write it as 2026-01-31") from error
+
+
 def records_of(store: InvoiceStore, wanted: Filter) -> Iterator[StoredInvoice]:
     """Yield the invoices that are meant, a few at a time."""
     for record in store.rows(wanted.since):
-        if wanted.status is None or record.status == wanted.status:
+        if wanted.takes(record):
             yield record
+
+
+def undated(store: InvoiceStore, wanted: Filter) -> int:
+    """Return how many invoices are left out only because they bear no date."""
+    if not wanted.asks_for_dates:
+        return 0
+    others = replace(wanted, dated_from=None, dated_to=None)
+    return sum(record.invoice.date is None for record in records_of(store, others))
 
 
 def own_names(records: Iterable[StoredInvoice]) -> list[str]:
