@@ -103,6 +103,15 @@ def test_same_description_is_found_in_the_next_row() -> None:
     assert found.first_line == 1
 
 
+def test_of_two_places_with_as_many_words_the_first_is_taken() -> None:
+    """A description of which 31 of 39 words are printed in two places is found at the first of them."""
+    words = [f"word{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(39)]
+    printed = " ".join(words[:31])
+    found = find_description(index("\n".join([printed, *["-"] * 5, printed])), " ".join(words))
+    assert found
+    assert found.first_line == 0
+
+
 def test_money_prefers_its_label() -> None:
     """Of several places with the same amount the one beside a fitting label is the evidence."""
     document = index("Widget 100.00\nTotal 100.00\nPaid 100.00", "100.00")

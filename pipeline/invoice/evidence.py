@@ -42,6 +42,8 @@ _SHORTEST_TAX_NUMBER = 5
 _COUNTRY_REACH = 3
 # So many places of an identifier in one line are looked at: one more would say the same.
 _MOST_IN_LINE = 50
+# This share of a text's words has to stand in the document.
+_ALL_WORDS, _WORDS_OF_ADDRESS, _WORDS_OF_DESCRIPTION = Decimal(1), Decimal("0.8"), Decimal("0.7")
 # How many places of its first word a text is followed from.
 _STARTS = 80
 _MONEY_LABELS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE, Label.OTHER})
@@ -83,7 +85,7 @@ class Text(NamedTuple):
     last_line: int
     start: int = 0
     end: int = 0
-    share: float = 1.0
+    share: Decimal = _ALL_WORDS
     labelled: bool = False
 
 
@@ -175,13 +177,15 @@ def find_name(index: DocumentIndex, claim: str) -> Text | None:
     words = words_of(claim)
     if not words:
         return None
-    return _squeezed(index, claim) or _in_order(index, claim, words, gap=0, share=1.0)
+    return _squeezed(index, claim) or _in_order(index, claim, words, gap=0, share=_ALL_WORDS)
 
 
 def find_address(index: DocumentIndex, claim: str) -> Text | None:
     """Return where an address stands: every word with a digit, and four of five of all words, in order."""
     words = words_of(claim)
-    found = _squeezed(index, claim) or (_in_order(index, claim, words, gap=3, share=0.8) if words else None)
+    found = _squeezed(index, claim) or (
+        _in_order(index, claim, words, gap=3, share=_WORDS_OF_ADDRESS) if words else None
+    )
     if found is None:
         return None
     near = set()
@@ -198,10 +202,10 @@ def find_description(index: DocumentIndex, claim: str, *, after: int = -1) -> Te
     words = words_of(claim)
     if not words:
         return None
-    behind = _in_order(index, claim, words, gap=2, share=0.7, after=after)
+    behind = _in_order(index, claim, words, gap=2, share=_WORDS_OF_DESCRIPTION, after=after)
     if behind is not None or after < 0:
         return behind or _squeezed(index, claim)
-    return _in_order(index, claim, words, gap=2, share=0.7) or _squeezed(index, claim)
+    return _in_order(index, claim, words, gap=2, share=_WORDS_OF_DESCRIPTION) or _squeezed(index, claim)
 
 
 def quote(
@@ -327,20 +331,20 @@ def _squeezed(index: DocumentIndex, claim: str) -> Text | None:
 
 
 def _in_order(
-    index: DocumentIndex, claim: str, words: Sequence[str], *, gap: int, share: float, after: int = -1
+    index: DocumentIndex, claim: str, words: Sequence[str], *, gap: int, share: Decimal, after: int = -1
 ) -> Text | None:
     """Return the first place where enough of the words stand in order; the first word found starts it."""
     position = bisect_right(index.word_lines, after) - 1 if after >= 0 else -1
     best: Text | None = None
     least = math.ceil(share * len(words))
-    for skipped in range(len(words) - int(share * len(words) + 0.999) + 1):
+    for skipped in range(len(words) - least + 1):
         for start in index.next_places(words[skipped], position, limit=_STARTS):
             places = _follow(index, words[skipped:], start, gap, least)
             if len(places) >= least:
                 lines = [index.word_lines[place] for place in places]
-                best = Text(claim, min(lines), max(lines), share=len(places) / len(words))
-                least = math.floor(best.share * len(words)) + 1
-                if len(places) == len(words):
+                best = Text(claim, min(lines), max(lines), share=Decimal(len(places)) / len(words))
+                least = len(places) + 1
+                if least > len(words):
                     return best
     return best
 

@@ -109,17 +109,23 @@ def _repeated(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
 
 
 def _printed(index: DocumentIndex, description: str, total: Decimal) -> int:
-    """Return how often a description stands beside a total, in the view with columns."""
-    near = {seen.line for seen in index.amounts(total)}
-    beside, anywhere, after = 0, 0, -1
-    for _ in range(_MOST_OCCURRENCES):
-        found = find_description(index, description, after=after)
-        if found is None or found.first_line <= after or index.lines[found.first_line].plain:
+    """Return how often a description stands beside a total, in the view with columns.
+
+    Where one place has more of its words than another, the other is the row of something like it.
+    """
+    found: list[Text] = []
+    after = -1
+    while len(found) < _MOST_OCCURRENCES:
+        place = find_description(index, description, after=after)
+        if place is None or place.first_line <= after or index.lines[place.first_line].plain:
             break
-        anywhere += 1
-        beside += not near.isdisjoint(range(found.first_line - 1, found.last_line + 3))
-        after = found.last_line
-    return beside or anywhere
+        found.append(place)
+        after = place.last_line
+    best = max((place.share for place in found), default=None)
+    alike = [place for place in found if place.share == best]
+    totals = {seen.line for seen in index.amounts(total)}
+    beside = [one for one in alike if not totals.isdisjoint(range(one.first_line - 1, one.last_line + 3))]
+    return len(beside or alike)
 
 
 def _extra(invoice: Invoice) -> Iterator[Finding]:
