@@ -18,7 +18,18 @@ from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.memo import remembering
-from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.model import (
+    Evidence,
+    ExtractedAdjustment,
+    ExtractedLine,
+    ExtractedParty,
+    ExtractedTax,
+    Extraction,
+    Finding,
+    Invoice,
+    Kind,
+    Severity,
+)
 from pipeline.invoice.own_fields import OwnField, check_own_fields, ground_own_fields
 from pipeline.invoice.paths import KIND_PATH
 from pipeline.invoice.recognised import recognition_doubts
@@ -26,28 +37,15 @@ from pipeline.invoice.splitting import split_document
 from pipeline.invoice.titles import invoice_signs
 from pipeline.invoice.unverified import as_claimed, not_verifiable, only_seen
 
+# What a correction may name; fields of the user's own are known by their agent's file.
 _LISTS = {
-    "taxes": ("rate", "base", "amount"),
-    "line_items": ("description", "quantity", "unit_price", "total"),
-    "allowances": ("reason", "amount"),
-    "charges": ("reason", "amount"),
+    "taxes": ExtractedTax.model_fields,
+    "line_items": ExtractedLine.model_fields,
+    "allowances": ExtractedAdjustment.model_fields,
+    "charges": ExtractedAdjustment.model_fields,
 }
-_PARTIES = dict.fromkeys(("vendor", "buyer"), ("name", "address", "vat_id", "iban", "bic"))
-_PLAIN = (
-    "kind",
-    "invoice_number",
-    "date",
-    "due_date",
-    "currency",
-    "total_amount",
-    "net_amount",
-    "tax_amount",
-    "delivery_date",
-    "order_reference",
-    "buyer_reference",
-    "prepaid_amount",
-    "payable_amount",
-)
+_PARTIES = dict.fromkeys(("vendor", "buyer"), ExtractedParty.model_fields)
+_NAMES = Extraction.model_fields.keys() - {"own_fields"}
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:
 
 def _correct(merged: dict[str, Any], path: str, value: object) -> None:
     match path.split("."):
-        case [name] if name in _PLAIN or name in _LISTS or name in _PARTIES:
+        case [name] if name in _NAMES:
             merged[name] = copy.deepcopy(value)
         case [party, name] if name in _PARTIES.get(party, ()):
             current = merged.get(party)
