@@ -284,11 +284,6 @@ def _extraction_schema() -> str:
     return resources.files(__package__).joinpath("extraction_schema.json").read_text(encoding="utf-8")
 
 
-def invoice_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `Invoice` as `dumps` writes it."""
-    return Invoice.model_json_schema(mode="serialization")
-
-
 # What stands for a number until the text is written. Nobody can know it, so no text of a document holds it.
 _NUMBER = secrets.token_hex(16)
 
