@@ -78,10 +78,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(
         ("total_amount", "net_amount", "tax_amount", "prepaid_amount", "rounding_amount", "payable_amount"), _amount
     ),
-    **dict.fromkeys(
-        ("rate", "base", "amount", "quantity", "unit_price", "total"),
-        _amount,
-    ),
+    **dict.fromkeys(("rate", "base", "amount", "quantity", "unit_price", "total"), _amount),
 }
 # These can be said only once.
 _SINGLE = frozenset(
