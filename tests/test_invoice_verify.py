@@ -193,6 +193,13 @@ def test_any_value_kept_is_printed(cents: int, field: str) -> None:
     assert kept == truth or verified.needs_review
 
 
+def test_a_long_text_is_shown_up_to_the_end_of_a_word() -> None:
+    """A message about something long says by its last sign that there is more."""
+    name = " ".join(["Nordwinde"] * 20)
+    finding = next(f for f in told({"vendor.name": name}).findings if f.field == "vendor.name")
+    assert finding.message.startswith(f"“{' '.join(['Nordwinde'] * 8)}…” was read")
+
+
 def test_missing_values_are_not_invented() -> None:
     """Net amount and tax that the model left out stay null, though they could be worked out."""
     verified = told({"net_amount": None, "tax_amount": None})

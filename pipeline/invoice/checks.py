@@ -19,12 +19,15 @@ from stdnum.exceptions import InvalidLength, ValidationError
 
 from pipeline.invoice.model import Adjustment, Finding, Invoice, Kind, LineItem, Party, Severity, Tax
 from pipeline.invoice.numbers import is_currency
+from pipeline.invoice.words import beginning_of
 
 # EN 16931 rounds per tax line; sums may be off by half a cent each, a whole one is what invoices show.
 CENT = Decimal("0.01")
 # Cash is rounded to five hundredths in some countries.
 _ROUNDED = Decimal("0.05")
 _GRAVITY = {severity: place for place, severity in enumerate(Severity)}
+# So much of a document or an answer, in characters, is shown in a message.
+_MOST_QUOTED = 80
 _FAR_DELIVERY = timedelta(days=400)
 _SLIPS = (Decimal(10), Decimal(100), Decimal(1000))
 _REQUIRED = {
@@ -72,6 +75,12 @@ def warning(code: str, field: str, message: str) -> Finding:
 def info(code: str, field: str, message: str) -> Finding:
     """Make a finding that explains."""
     return Finding(code=code, severity=Severity.INFO, field=field, message=message)
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotation marks for a message; of a long one its beginning, up to the end of a word."""
+    beginning = beginning_of(text, _MOST_QUOTED)
+    return f"“{beginning}”" if beginning == text else f"“{beginning}…”"
 
 
 def adds_up(net: Decimal, tax: Decimal, total: Decimal, *, tax_lines: int = 1) -> bool:

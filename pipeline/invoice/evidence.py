@@ -21,11 +21,10 @@ from pipeline.document.model import Box
 from pipeline.invoice.dates import DateOrder, PrintedDate
 from pipeline.invoice.index import DocumentIndex, Seen
 from pipeline.invoice.labels import Label, mentions
-from pipeline.invoice.model import Evidence
+from pipeline.invoice.model import QUOTE_CHARACTERS, Evidence
 from pipeline.invoice.numbers import Amount
-from pipeline.invoice.words import letters_of, squeeze, words_of
+from pipeline.invoice.words import beginning_of, letters_of, squeeze, words_of
 
-_QUOTE_CHARACTERS = 160
 _SEPARATORS = r".\-/–_"
 _PART = re.compile(r"[^\W_]+")
 _GAP = re.compile(rf"[\s{_SEPARATORS}]")
@@ -211,15 +210,24 @@ def find_description(index: DocumentIndex, claim: str, *, after: int = -1) -> Te
 def quote(
     index: DocumentIndex, first: int, last: int | None = None, *, start: int = 0, end: int = 0, wording: str = ""
 ) -> Evidence:
-    """Return lines as evidence; of long ones the part around the span. The box is that of the span or the wording."""
+    """Return lines as evidence; of long ones whole words around the span. The box is that of span or wording."""
     texts = [" ".join(index.lines[number].text.split()) for number in range(first, (last or first) + 1)]
     text = " ".join(texts)
-    if len(text) > _QUOTE_CHARACTERS and end:
-        raw = index.lines[first].text
-        half = (_QUOTE_CHARACTERS - (end - start)) // 2
-        text = " ".join(raw[max(0, start - half) : end + half].split())
+    if len(text) > QUOTE_CHARACTERS and end:
+        text = " ".join(_around(index.lines[first].text, start, end).split())
     box = _box(index, range(first, (last or first) + 1), start=start, end=end, wording=wording)
-    return Evidence(page=index.lines[first].page, quote=text[:_QUOTE_CHARACTERS].strip(), box=box)
+    return Evidence(page=index.lines[first].page, quote=beginning_of(text, QUOTE_CHARACTERS), box=box)
+
+
+def _around(line: str, start: int, end: int) -> str:
+    """Return a span with as many whole words of its line on either side as a quote has room for."""
+    room = max(0, QUOTE_CHARACTERS - (end - start)) // 2
+    before, after = line[max(0, start - room) : start], line[end : end + room]
+    if start > room and not line[start - room - 1].isspace():
+        before = before.partition(" ")[2]
+    if end + room < len(line) and not line[end + room].isspace():
+        after = after.rpartition(" ")[0]
+    return before + line[start:end] + after
 
 
 def _box(index: DocumentIndex, lines: range, *, start: int, end: int, wording: str) -> Box | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, info, is_product, is_rate, warning
+from pipeline.invoice.checks import adds_up, error, info, is_product, is_rate, quoted, warning
 from pipeline.invoice.dates import date_candidates
 from pipeline.invoice.evidence import (
     Day,
@@ -459,7 +459,7 @@ class Grounding:
         is_head = is_table_head(claim)
         if is_head or holds_money(claim):
             make = error if is_head or severity is Severity.ERROR else warning
-            self.findings.append(make("not_a_name", path, f"“{claim[:80]}” is a part of a table and no name."))
+            self.findings.append(make("not_a_name", path, f"{quoted(claim)} is a part of a table and no name."))
             return None
         return self._text(path, claim, find_name(self.index, claim), severity)
 
@@ -473,7 +473,7 @@ class Grounding:
         return found.value
 
     def _absent(self, path: str, claim: object, severity: Severity) -> None:
-        message = f"“{str(claim)[:80]}” was read, but the document does not show it."
+        message = f"{quoted(str(claim))} was read, but the document does not show it."
         self.findings.append(_maker(severity)("not_in_document", path, message))
 
     def _ambiguous_amount(self, path: str, values: Iterable[Decimal], *, severity: Severity = Severity.ERROR) -> None:

@@ -23,6 +23,8 @@ Amount = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 OwnValue = Annotated[str | Decimal | None, WithJsonSchema({"type": ["string", "number", "null"]})]
 
+# So much of a document is shown as the evidence of a value.
+QUOTE_CHARACTERS = 160
 # What models write where they know nothing; compared in lower case.
 _NOTHING = frozenset(
     {"", "-", "--", "—", "n/a", "na", "n.a.", "null", "none", "nil", "unknown", "not found", "not given"}
@@ -144,7 +146,7 @@ class Evidence(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     page: int
-    quote: str = Field(max_length=160)
+    quote: str = Field(max_length=QUOTE_CHARACTERS)
     box: tuple[float, float, float, float] | None = None
     derived_from: tuple[str, ...] | None = None
 

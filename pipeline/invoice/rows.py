@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from pipeline.invoice.checks import error, is_product, lines_fit, sum_of_lines, warning
+from pipeline.invoice.checks import error, is_product, lines_fit, quoted, sum_of_lines, warning
 from pipeline.invoice.evidence import Money, Text, find_description
 from pipeline.invoice.index import DocumentIndex, Seen
 from pipeline.invoice.labels import Label, amount_label, mentions, mentions_any
@@ -436,4 +436,4 @@ def _is_in_column(index: DocumentIndex, seen: Seen[Amount], ends: set[int]) -> b
 
 
 def _shown(index: DocumentIndex, line: int) -> str:
-    return f"“{' '.join(index.lines[line].text.split())[:80]}”"
+    return quoted(" ".join(index.lines[line].text.split()))

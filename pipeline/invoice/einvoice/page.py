@@ -14,9 +14,9 @@ from pipeline.invoice.checks import error, info, warning
 from pipeline.invoice.einvoice.reading import EInvoice
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.labels import Label
-from pipeline.invoice.model import Evidence, Finding, Severity
+from pipeline.invoice.model import QUOTE_CHARACTERS, Evidence, Finding, Severity
 from pipeline.invoice.verify import verify
-from pipeline.invoice.words import squeeze
+from pipeline.invoice.words import beginning_of, squeeze
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def page_evidence(einvoice: EInvoice, shown: Mapping[str, Evidence]) -> dict[str
     nowhere = Evidence(page=1, quote="")
     places = {path: shown.get(path, nowhere) for path in einvoice.quotes}
     return {
-        path: Evidence(page=places[path].page, quote=quote[:160], box=places[path].box)
+        path: Evidence(page=places[path].page, quote=beginning_of(quote, QUOTE_CHARACTERS), box=places[path].box)
         for path, quote in einvoice.quotes.items()
     }
 
