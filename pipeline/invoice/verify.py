@@ -35,7 +35,7 @@ from pipeline.invoice.paths import KIND_PATH
 from pipeline.invoice.recognised import recognition_doubts
 from pipeline.invoice.splitting import split_document
 from pipeline.invoice.titles import invoice_signs
-from pipeline.invoice.unverified import as_claimed, not_verifiable, only_seen
+from pipeline.invoice.unverified import as_claimed, misfits, not_verifiable, only_seen
 
 # What a correction may name; fields of the user's own are known by their agent's file.
 _LISTS = {
@@ -125,7 +125,7 @@ def _verified(
         said = lay_over(Invoice(), {}, _missed_invoice(index), values=_of_kind(by_person), look=printed_place(index))
         return Verified(Kind.OTHER, findings=said.findings)
     if only_seen(document):
-        return _only_seen(extraction, by_person, index)
+        return _only_seen(extraction, index, own_fields=own_fields, by_person=by_person)
     grounding = Grounding(index, extraction.kind)
     grounded = _grounded(grounding, extraction, own_fields)
     derived = derive(grounded, extraction, grounding.evidence, grounding.findings)
@@ -167,12 +167,15 @@ def _of_kind(by_person: Sequence[PersonsValue]) -> list[PersonsValue]:
     return [one for one in by_person if one.field == KIND_PATH]
 
 
-def _only_seen(extraction: Extraction, by_person: Sequence[PersonsValue], index: DocumentIndex) -> Verified:
+def _only_seen(
+    extraction: Extraction, index: DocumentIndex, *, own_fields: Sequence[OwnField], by_person: Sequence[PersonsValue]
+) -> Verified:
     """Return what a model saw on pictures without text: shown, and reviewed, for code can find none of it."""
-    claimed = as_claimed(extraction)
-    unseen = (*not_verifiable(claimed), *check(claimed, extraction.kind))
+    claimed = as_claimed(extraction, own_fields)
+    unseen = (*not_verifiable(claimed), *misfits(extraction, own_fields), *check(claimed, extraction.kind))
     laid = lay_over(claimed, {}, unseen, values=by_person, look=printed_place(index))
-    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(laid.findings))
+    missing = check_own_fields(laid.invoice.own_fields, own_fields)
+    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings([*laid.findings, *missing]))
 
 
 def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:
