@@ -17,8 +17,8 @@ from stdnum import iban as iban_numbers
 from stdnum.eu import vat as vat_numbers
 from stdnum.exceptions import InvalidLength, ValidationError
 
+from pipeline.invoice.currencies import is_currency
 from pipeline.invoice.model import Adjustment, Finding, Invoice, Kind, LineItem, Party, Severity, Tax
-from pipeline.invoice.numbers import is_currency
 from pipeline.invoice.words import beginning_of
 
 # EN 16931 rounds per tax line; sums may be off by half a cent each, a whole one is what invoices show.

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 
 from pipeline.invoice.checks import adds_up, error, info, is_product, is_rate, quoted, warning
+from pipeline.invoice.currencies import currencies_of, decimals_of, is_currency
 from pipeline.invoice.dates import date_candidates
 from pipeline.invoice.evidence import (
     Day,
@@ -44,7 +45,7 @@ from pipeline.invoice.model import (
     Severity,
     Tax,
 )
-from pipeline.invoice.numbers import candidates, currencies_of, decimals_of, is_currency
+from pipeline.invoice.numbers import candidates
 from pipeline.invoice.roles import holds_money, is_table_head
 from pipeline.invoice.rows import Table
 from pipeline.invoice.words import squeeze

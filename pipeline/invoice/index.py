@@ -12,10 +12,11 @@ from decimal import Decimal
 from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.document.model import Document
+from pipeline.invoice.currencies import find_currencies
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
 from pipeline.invoice.labels import AMOUNT_GROUPS, Label, amount_label, date_label, mentions_any, said
 from pipeline.invoice.memo import Memory, kept_while_it_lives
-from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
+from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts
 from pipeline.invoice.places import Places
 from pipeline.invoice.words import fold, letters_of, words_in
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from pipeline.document.model import Document
 from pipeline.invoice.checks import error
+from pipeline.invoice.currencies import is_currency
 from pipeline.invoice.dates import date_candidates
 from pipeline.invoice.model import (
     Adjustment,
@@ -21,7 +22,7 @@ from pipeline.invoice.model import (
     Party,
     Tax,
 )
-from pipeline.invoice.numbers import candidates, is_currency
+from pipeline.invoice.numbers import candidates
 from pipeline.invoice.own_fields import OwnField, OwnType, misfit
 from pipeline.invoice.paths import leaves
 
