@@ -17,6 +17,7 @@ from pipeline.invoice.further import further_doubts, ground_further
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
+from pipeline.invoice.line_grounding import ground_lines
 from pipeline.invoice.memo import remembering
 from pipeline.invoice.model import (
     Evidence,
@@ -157,7 +158,7 @@ def _grounded(grounding: Grounding, extraction: Extraction, own_fields: Sequence
         taxes=tuple(grounding.tax(number, tax) for number, tax in enumerate(extraction.taxes)),
         vendor=grounding.party("vendor", extraction.vendor),
         buyer=grounding.party("buyer", extraction.buyer),
-        line_items=grounding.lines(extraction.line_items),
+        line_items=ground_lines(grounding, extraction.line_items),
         **further,
         own_fields=ground_own_fields(grounding, extraction, own_fields),
     )
