@@ -16,12 +16,11 @@ from typing import Any
 
 import structlog
 
-from pipeline.disk import Disk, is_plain_file, names_in
+from pipeline.disk import Disk, names_in
 from pipeline.errors import DocumentError, JobNotFound, StorageFault, TraceDamaged
 from pipeline.index import JobIndex
 from pipeline.job import (
     DIGEST_LENGTH,
-    FINISHED,
     Claim,
     JobRecord,
     State,
@@ -466,16 +465,3 @@ def _free(path: Path) -> Path:
 
 def _signature(stat: Any) -> tuple[int, ...]:
     return (stat.st_size, stat.st_mtime_ns)
-
-
-__all__ = [
-    "FINISHED",
-    "Claimed",
-    "Duplicate",
-    "JobFolder",
-    "NotClaimed",
-    "Outbox",
-    "is_plain_file",
-    "stale",
-    "was_cut_short",
-]

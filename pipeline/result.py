@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.errors import PipelineError
 from pipeline.invoice.model import dumps
-from pipeline.job import DOCUMENT_STEP, JobRecord, State, part_of
+from pipeline.job import DOCUMENT_STEP, Claim, JobRecord, State, part_of
 
 RESULT_SCHEMA = "invoice-pipeline/result/1"
 
@@ -51,20 +51,13 @@ def compose(record: JobRecord, outcome: Outcome, *, prompts: str) -> bytes:
     """
     if record.claim is None or record.finished is None:
         raise ValueError("a result is composed from a claimed and finished job")
-    document = record.steps[DOCUMENT_STEP].output if DOCUMENT_STEP in record.steps else {}
     claim = record.claim
     result = {
         "schema": RESULT_SCHEMA,
         "job": claim.job,
         "agent": claim.agent,
         "status": outcome.status,
-        "source": {
-            "name": claim.name,
-            "sha256": claim.sha256,
-            "bytes": claim.size,
-            "media_type": document.get("media_type"),
-            "pages": len(document["pages"]) if document else None,
-        },
+        "source": _source(record, claim),
         "part_of": {"job": claim.parent, "pages": list(claim.pages)} if claim.parent else None,
         "parts": [{"job": part_of(claim, pages).job, "pages": list(pages)} for pages in outcome.parts],
         "kind": outcome.kind,
@@ -90,6 +83,17 @@ def compose(record: JobRecord, outcome: Outcome, *, prompts: str) -> bytes:
 def outcome_of_failure(error: dict[str, Any], findings: tuple[dict[str, Any], ...] = ()) -> Outcome:
     """Return the outcome of a job that failed with that error."""
     return Outcome(State.FAILED, error=error, findings=findings)
+
+
+def _source(record: JobRecord, claim: Claim) -> dict[str, Any]:
+    document = record.steps[DOCUMENT_STEP].output if DOCUMENT_STEP in record.steps else {}
+    return {
+        "name": claim.name,
+        "sha256": claim.sha256,
+        "bytes": claim.size,
+        "media_type": document.get("media_type"),
+        "pages": len(document["pages"]) if document else None,
+    }
 
 
 def _usage(record: JobRecord) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def _family(path: Path, meta: Mapping[str, Any]) -> str:
 
 
 def _line(row: Mapping[str, Any]) -> Answer:
-    return {name: row.get(name) for name in ("description", "quantity", "unit_price", "total")}
+    return {name: row.get(name) for name in LINE}
 
 
 def _taxes(row: Mapping[str, Any]) -> list[Answer]:

@@ -76,7 +76,7 @@ async def test_an_operation_on_the_disk_may_go_wrong(
 async def _go_wrong(
     scenario: Scenario, fault: Fault, tmp_path: Path, reader: DocumentReader, *, points: slice = _ALL
 ) -> str:
-    """Work once for each of the points, with the fault there, and return a line on how it went."""
+    """Work once for each of the points, hold the end of each against one without a fault, and return a line on it."""
     reference = World(tmp_path / "reference", scenario, reader)
     reference.drop()
     counting = reference.disk()

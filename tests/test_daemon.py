@@ -189,7 +189,7 @@ def test_the_second_signal_interrupts_while_a_reader_hangs(tmp_path: Path) -> No
         for reader in readers:
             os.kill(reader, signal.SIGSTOP)
         drop(tmp_path, 2)
-        until(lambda: (tmp_path / "outbox" / "working").glob("*/source*"))
+        until(lambda: list((tmp_path / "outbox" / "working").glob("*/source*")))
         until(lambda: _has_event(tmp_path, "attempt.started"))
         time.sleep(0.3)
         assert _interrupted_after(daemon, tmp_path) < _SECOND_SIGNAL_SECONDS

@@ -172,7 +172,6 @@ async def test_what_is_wrong_comes_with_a_remedy(
     """A missing key, a missing model and a short context are each named where they show, with what to do."""
     async with StandInServer(StandInSettings.model_validate(server)) as running:
         checks = await examined(settings, running)
-
     assert checks[name].grade is grade
     assert remedy in checks[name].remedy
 
@@ -181,7 +180,9 @@ async def test_every_check_that_is_not_good_has_a_remedy(settings: Settings) -> 
     """Nobody is told of a problem without being told what to do."""
     async with StandInServer(StandInSettings(tool_use=False, context_tokens=4096)) as server:
         checks = await examined(settings, server)
-    assert all(check.remedy for check in checks.values() if check.grade is not Grade.GOOD)
+    poor = [check for check in checks.values() if check.grade is not Grade.GOOD]
+    assert poor
+    assert all(check.remedy for check in poor)
 
 
 @pytest.mark.parametrize(("line", "said"), [('tools = ["fly"]', "`fly`"), ('tags = ["flying"]', "`flying`")])

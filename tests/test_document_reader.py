@@ -209,7 +209,6 @@ import sys
 sys.path[:] = {path!r}
 import anyio
 from pathlib import Path
-from pipeline.document.combine import combined
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.process import ReaderExit, ReaderProcess
 

@@ -103,6 +103,15 @@ def test_same_description_is_found_in_the_next_row() -> None:
     assert found.first_line == 1
 
 
+def test_of_two_places_with_as_many_words_the_first_is_taken() -> None:
+    """A description of which 31 of 39 words are printed in two places is found at the first of them."""
+    words = [f"word{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(39)]
+    printed = " ".join(words[:31])
+    found = find_description(index("\n".join([printed, *["-"] * 5, printed])), " ".join(words))
+    assert found
+    assert found.first_line == 0
+
+
 def test_money_prefers_its_label() -> None:
     """Of several places with the same amount the one beside a fitting label is the evidence."""
     document = index("Widget 100.00\nTotal 100.00\nPaid 100.00", "100.00")
@@ -161,3 +170,14 @@ def test_a_number_printed_often_is_found_at_each_place() -> None:
     document = index("Ref. RÉ-47/1 and ré 47 1, not RÉ-47/1-9 nor XRÉ471")
     places = identifier_places(document, "RÉ 47-1", group="any")
     assert [document.lines[one.first_line].text[one.start : one.end] for one in places] == ["RÉ-47/1", "ré 47 1"]
+
+
+def test_a_quote_is_made_of_whole_words() -> None:
+    """Of a long line the words around the value are shown, none of them cut in two."""
+    words = [f"word{number}" for number in range(60)]
+    line = " ".join([*words[:40], "99.00", *words[40:]])
+    shown = quote(index(line), 0, start=line.index("99.00"), end=line.index("99.00") + 5).quote
+    assert "word39 99.00 word40" in shown
+    assert 140 < len(shown) <= 160
+    assert set(shown.split()) <= {*words, "99.00"}
+    assert set(quote(index(line), 0).quote.split()) <= {*words}

@@ -9,7 +9,8 @@ from babel.numbers import format_currency, format_decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.invoice.numbers import Convention, candidates, convention_of, currencies_of, find_amounts, find_currencies
+from pipeline.invoice.currencies import currencies_of, find_currencies
+from pipeline.invoice.numbers import Convention, candidates, convention_of, find_amounts
 
 LOCALES = (
     "en_US",

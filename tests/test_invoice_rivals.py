@@ -28,6 +28,12 @@ def test_an_account_beside_one_abroad_is_for_a_person() -> None:
         assert severity(verified, "several_accounts") is expected, other
 
 
+def test_an_account_is_seen_whatever_stands_behind_it() -> None:
+    """Many account numbers end with a group of four: the word behind them is none of theirs."""
+    verified = told(f"IBAN: {GERMAN}\nIBAN: AT61 1904 3002 3457 3201 BIC OPSKATWW", vendor={"iban": GERMAN})
+    assert severity(verified, "several_accounts") is Severity.ERROR
+
+
 def test_sums_that_the_lines_do_not_make_are_doubted_beside_those_they_make() -> None:
     """Of two sets of sums the lines tell which is theirs."""
     text = f"Business cards  2  40.00  80.00\n{SUMS}\n{FORGED}"

@@ -163,6 +163,16 @@ def test_lie_is_caught(lie: dict[str, Any], code: str, field: str) -> None:
     assert verified.needs_review
 
 
+def test_a_row_that_is_merely_alike_does_not_bear_out_a_repeated_line() -> None:
+    """One of two rows that differ in a word was read twice: the sums add up, but the second reading is told."""
+    text = "Office cleaning second floor April  100.00\nOffice cleaning third floor April   100.00\nTotal  200.00"
+    once, other = ({"description": f"Office cleaning {n} floor April", "total": "100.00"} for n in ("second", "third"))
+    true = verify({"line_items": [once, other], "total_amount": "200.00"}, document(text))
+    assert ("line_repeated", "line_items.0") not in errors(true)
+    twice = verify({"line_items": [once, once], "total_amount": "200.00"}, document(text))
+    assert ("line_repeated", "line_items.0") in errors(twice)
+
+
 def test_what_is_not_printed_is_null() -> None:
     """An amount that the document does not print never becomes a value."""
     verified = told({"total_amount": "12.900,00", "vendor.address": "Elsewhere 9", "line_items.0.unit_price": "2,75"})
@@ -181,6 +191,13 @@ def test_any_value_kept_is_printed(cents: int, field: str) -> None:
     kept = getattr(verified.invoice, field)
     truth = getattr(told().invoice, field)
     assert kept == truth or verified.needs_review
+
+
+def test_a_long_text_is_shown_up_to_the_end_of_a_word() -> None:
+    """A message about something long says by its last sign that there is more."""
+    name = " ".join(["Nordwinde"] * 20)
+    finding = next(f for f in told({"vendor.name": name}).findings if f.field == "vendor.name")
+    assert finding.message.startswith(f"“{' '.join(['Nordwinde'] * 8)}…” was read")
 
 
 def test_missing_values_are_not_invented() -> None:

@@ -37,11 +37,20 @@ async def test_no_more_places_are_lent_than_there_are() -> None:
 async def test_a_larger_room_lets_those_in_who_wait() -> None:
     """When the slots of a host become known the jobs that wait start at once."""
     room = Room(1)
+    started: list[int] = []
+
+    async def job(number: int) -> None:
+        await room.acquire()
+        started.append(number)
+
     async with anyio.create_task_group() as tasks:
-        for _ in range(3):
-            tasks.start_soon(room.acquire)
+        for number in range(3):
+            tasks.start_soon(job, number)
         await anyio.wait_all_tasks_blocked()
+        assert len(started) == 1
         room.resize(3)
+        await anyio.wait_all_tasks_blocked()
+        assert len(started) == 3
 
 
 async def test_a_smaller_room_waits_for_its_places_to_come_back() -> None:

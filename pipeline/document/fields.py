@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from pipeline.document.hidden.canvas import LEAST_CONTRAST, WHITE, Box, Colour, contrast
 from pipeline.document.hidden.colours import cmyk, gray, rgb
+from pipeline.document.hidden.references import resolved
 
 
 class SeenFields:
     """Know the places of a form's fields on the pages of its document."""
 
-    def __init__(self, pages: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, pages: Sequence[Any]) -> None:
         self._sights: dict[int, Box] = {}
         # Held as well, since their identities are the keys.
         self._widgets: list[Any] = []
         for page in pages:
             with suppress(TypeError, ValueError, LookupError, AttributeError):
-                sight = _box(page.cropbox)  # type: ignore[attr-defined]
-                for entry in islice(_resolved(page.get("/Annots")) or (), _MOST_WIDGETS):
-                    widget = _resolved(entry)
+                sight = _box(page.cropbox)
+                for entry in islice(resolved(page.get("/Annots")) or (), _MOST_WIDGETS):
+                    widget = resolved(entry)
                     self._widgets.append(widget)
                     self._sights[id(widget)] = sight
 
@@ -38,7 +39,7 @@ class SeenFields:
         place = _box(widget["/Rect"]).meet(sight)
         if min(place.right - place.left, place.top - place.bottom) < _LEAST_SIZE:
             return False
-        look = str(_resolved(widget.get("/DA") or field.get("/DA") or ""))
+        look = str(resolved(widget.get("/DA") or field.get("/DA") or ""))
         size = _SIZE.search(look)
         if size is not None and 0 < abs(float(size[1])) < _LEAST_SIZE:
             return False
@@ -56,8 +57,8 @@ _FILL = re.compile(r"((?:[\d.]+\s+){1,4})(?:g|rg|k)\b")
 def _places(field: Any) -> Iterator[Any]:
     if "/Rect" in field:
         yield field
-    for kid in islice(_resolved(field.get("/Kids")) or (), _MOST_PLACES):
-        widget = _resolved(kid)
+    for kid in islice(resolved(field.get("/Kids")) or (), _MOST_PLACES):
+        widget = resolved(kid)
         if "/Rect" in widget:
             yield widget
 
@@ -68,8 +69,8 @@ def _colour(look: str) -> Colour:
 
 
 def _ground(widget: Any) -> Colour:
-    style = _resolved(widget.get("/MK")) or {}
-    parts = [float(_resolved(part)) for part in _resolved(style.get("/BG")) or ()]
+    style = resolved(widget.get("/MK")) or {}
+    parts = [float(resolved(part)) for part in resolved(style.get("/BG")) or ()]
     return _of_parts(parts) if parts else WHITE
 
 
@@ -85,9 +86,5 @@ def _of_parts(parts: Sequence[float]) -> Colour:
 
 
 def _box(values: Any) -> Box:
-    left, bottom, right, top = (float(_resolved(each)) for each in _resolved(values))
+    left, bottom, right, top = (float(resolved(each)) for each in resolved(values))
     return Box(min(left, right), min(bottom, top), max(left, right), max(bottom, top))
-
-
-def _resolved(value: Any) -> Any:
-    return value.get_object() if hasattr(value, "get_object") else value

@@ -12,23 +12,31 @@ from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.model import Finding, Invoice
 from pipeline.invoice.words import squeeze
 
-_IBAN = re.compile(r"\b[A-Za-z]{2}\d{2}(?:[ \u00a0]?[A-Za-z0-9]{4}){2,7}(?:[ \u00a0]?[A-Za-z0-9]{1,3})?\b")
+# Looked for at every place, for a match takes in what stands behind the number.
+_ACCOUNT = re.compile(r"\b(?=([A-Z]{2}\d\d[A-Z0-9 \u00a0]{11,40}))", re.IGNORECASE)
 
 
 def account_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     """Find an account beside others: usual for a vendor with two banks, but hardly with banks in two countries."""
-    chosen = squeeze(invoice.vendor.iban or "")
+    chosen, payers = (squeeze(party.iban or "").upper() for party in (invoice.vendor, invoice.buyer))
     if not chosen or index.is_xml:
         return
-    others = sorted(_accounts(index) - {chosen, squeeze(invoice.buyer.iban or "")})
+    printed = {number for line in index.lines for number in accounts_in(line.text)}
+    others = sorted(printed - {chosen, payers})
     if not others:
         return
-    listed = ", ".join(other.upper() for other in others[:3])
+    listed = ", ".join(others[:3])
     message = f"The document names other accounts beside {invoice.vendor.iban}: {listed}."
     abroad = any(other[:2] != chosen[:2] for other in others)
     yield (error if abroad else warning)("several_accounts", "vendor.iban", message)
 
 
-def _accounts(index: DocumentIndex) -> set[str]:
-    found = (match.group() for line in index.lines for match in _IBAN.finditer(line.text))
-    return {squeeze(number) for number in found if iban_numbers.is_valid(number)}
+def accounts_in(text: str) -> Iterator[str]:
+    """Yield the valid account numbers of a text, without blanks and in capitals."""
+    for match in _ACCOUNT.finditer(text):
+        words = match[1].split()
+        for count in range(len(words), 0, -1):
+            number = squeeze("".join(words[:count])).upper()
+            if iban_numbers.is_valid(number):
+                yield number
+                break

@@ -17,14 +17,17 @@ from stdnum import iban as iban_numbers
 from stdnum.eu import vat as vat_numbers
 from stdnum.exceptions import InvalidLength, ValidationError
 
+from pipeline.invoice.currencies import is_currency
 from pipeline.invoice.model import Adjustment, Finding, Invoice, Kind, LineItem, Party, Severity, Tax
-from pipeline.invoice.numbers import is_currency
+from pipeline.invoice.words import beginning_of
 
 # EN 16931 rounds per tax line; sums may be off by half a cent each, a whole one is what invoices show.
-_CENT = Decimal("0.01")
+CENT = Decimal("0.01")
 # Cash is rounded to five hundredths in some countries.
 _ROUNDED = Decimal("0.05")
 _GRAVITY = {severity: place for place, severity in enumerate(Severity)}
+# So much of a document or an answer, in characters, is shown in a message.
+_MOST_QUOTED = 80
 _FAR_DELIVERY = timedelta(days=400)
 _SLIPS = (Decimal(10), Decimal(100), Decimal(1000))
 _REQUIRED = {
@@ -74,15 +77,21 @@ def info(code: str, field: str, message: str) -> Finding:
     return Finding(code=code, severity=Severity.INFO, field=field, message=message)
 
 
+def quoted(text: str) -> str:
+    """Return a text in quotation marks for a message; of a long one its beginning, up to the end of a word."""
+    beginning = beginning_of(text, _MOST_QUOTED)
+    return f"“{beginning}”" if beginning == text else f"“{beginning}…”"
+
+
 def adds_up(net: Decimal, tax: Decimal, total: Decimal, *, tax_lines: int = 1) -> bool:
     """Say whether net plus tax is the total, within a cent for each tax line."""
-    return abs(net + tax - total) <= _CENT * max(1, tax_lines)
+    return abs(net + tax - total) <= CENT * max(1, tax_lines)
 
 
 def any_adds_up(net: Decimal, taxes: Sequence[Decimal], total: Decimal) -> bool:
     """Say whether net plus one of the taxes, which are in order, is the total, within a cent."""
-    at = bisect_left(taxes, total - net - _CENT)
-    return at < len(taxes) and taxes[at] <= total - net + _CENT
+    at = bisect_left(taxes, total - net - CENT)
+    return at < len(taxes) and taxes[at] <= total - net + CENT
 
 
 def is_product(quantity: Decimal, price: Decimal, total: Decimal) -> bool:
@@ -91,11 +100,11 @@ def is_product(quantity: Decimal, price: Decimal, total: Decimal) -> bool:
     The price is rounded as printed: half of its last digit, times the quantity.
     """
     difference = abs(abs(quantity * price) - abs(total))
-    if difference <= _CENT or difference > abs(quantity) * _CENT / 2:
-        return difference <= _CENT
+    if difference <= CENT or difference > abs(quantity) * CENT / 2:
+        return difference <= CENT
     exponent = price.as_tuple().exponent
-    last_digit = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else _CENT
-    return difference <= abs(quantity) * min(last_digit, _CENT) / 2
+    last_digit = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else CENT
+    return difference <= abs(quantity) * min(last_digit, CENT) / 2
 
 
 def is_rate(rate: Decimal, tax: Tax, *, lines: int = 1) -> bool:
@@ -105,7 +114,7 @@ def is_rate(rate: Decimal, tax: Tax, *, lines: int = 1) -> bool:
     """
     if tax.base is None or tax.amount is None:
         return False
-    return abs(tax.base * rate / 100 - tax.amount) <= _CENT * max(1, lines)
+    return abs(tax.base * rate / 100 - tax.amount) <= CENT * max(1, lines)
 
 
 def sum_of_lines(invoice: Invoice) -> Decimal | None:
@@ -125,7 +134,7 @@ def lines_fit(invoice: Invoice, total: Decimal) -> bool:
 
     Charges and allowances may come on top; some documents print them among the lines as well.
     """
-    tolerance = _CENT * max(1, len(invoice.line_items))
+    tolerance = CENT * max(1, len(invoice.line_items))
     targets = (invoice.net_amount, invoice.total_amount)
     sums = {abs(total), abs(total + adjustments(invoice))}
     return any(target is not None and abs(one - abs(target)) <= tolerance for target in targets for one in sums)
@@ -171,12 +180,12 @@ def _taxes(invoice: Invoice) -> Iterator[Finding]:
             yield error(
                 "tax_rate_mismatch",
                 f"taxes.{number}.amount",
-                f"{tax.rate} % of {tax.base} is {expected.quantize(_CENT)}, but the tax line says {tax.amount}.",
+                f"{tax.rate} % of {tax.base} is {expected.quantize(CENT)}, but the tax line says {tax.amount}.",
             )
     amounts = [tax.amount for tax in invoice.taxes if tax.amount is not None]
     if invoice.tax_amount is None or not amounts or len(amounts) != len(invoice.taxes):
         return
-    if abs(sum(amounts) - invoice.tax_amount) > _CENT * len(amounts):
+    if abs(sum(amounts) - invoice.tax_amount) > CENT * len(amounts):
         yield warning(
             "tax_sum_mismatch",
             "tax_amount",
@@ -271,7 +280,7 @@ def _payment(invoice: Invoice) -> Iterator[Finding]:
         return
     rounding = invoice.rounding_amount
     expected = total - (prepaid or Decimal(0)) + (rounding or Decimal(0))
-    tolerance = _ROUNDED if rounding is None else _CENT
+    tolerance = _ROUNDED if rounding is None else CENT
     if abs(payable - expected) <= tolerance or abs(payable) == abs(total) == abs(expected):
         return
     if prepaid is None:

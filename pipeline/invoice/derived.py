@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from pipeline.invoice.checks import error, info, is_product
+from pipeline.invoice.checks import CENT, error, info, is_product
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, LineItem
 from pipeline.invoice.numbers import candidates
 
-_CENT = Decimal("0.01")
 _ABSENT = "not_in_document"
 
 
@@ -58,7 +57,7 @@ def _candidates(invoice: Invoice, extraction: Extraction, absent: set[str]) -> I
     for number, (line, read) in enumerate(zip(invoice.line_items, extraction.line_items, strict=True)):
         path = f"line_items.{number}"
         if f"{path}.total" in absent and line.quantity is not None and line.unit_price is not None:
-            product = (line.quantity * line.unit_price).quantize(_CENT)
+            product = (line.quantity * line.unit_price).quantize(CENT)
             yield from _proved(f"{path}.total", read.total, product, f"{path}.quantity", f"{path}.unit_price")
         if f"{path}.unit_price" in absent and line.quantity and line.total is not None:
             fitting = (one for one in _claims(read.unit_price) if is_product(line.quantity, one, line.total))

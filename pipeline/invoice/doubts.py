@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 from pipeline.invoice.accounts import account_doubts
 from pipeline.invoice.checks import error, warning
+from pipeline.invoice.columns import column_doubts
+from pipeline.invoice.currencies import currencies_of, find_currencies, is_currency
 from pipeline.invoice.days import day_doubts
 from pipeline.invoice.evidence import Money
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.line_sums import line_sum_doubts
 from pipeline.invoice.locale_hints import currency_rivals, labelled_currencies
 from pipeline.invoice.model import Finding, Invoice, Kind
-from pipeline.invoice.numbers import currencies_of, find_currencies, is_currency
 from pipeline.invoice.printed_sums import printed_sum_doubts
 from pipeline.invoice.references import number_doubts
 from pipeline.invoice.rival_sums import rival_sum_doubts
@@ -42,6 +43,7 @@ def doubts(table: Table, invoice: Invoice, kind: Kind) -> Iterator[Finding]:
     yield from several_invoices(index, kind)
     yield from role_doubts(index, invoice)
     yield from row_doubts(table, invoice)
+    yield from column_doubts(table, invoice)
     yield from line_sum_doubts(index, invoice)
     yield from account_doubts(index, invoice)
 

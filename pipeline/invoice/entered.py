@@ -11,11 +11,12 @@ from decimal import Decimal
 
 from stdnum import iban as iban_numbers
 
+from pipeline.invoice.currencies import currencies_of, is_currency
 from pipeline.invoice.dates import find_dates
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.locale_hints import expected_order
 from pipeline.invoice.model import Kind
-from pipeline.invoice.numbers import currencies_of, find_amounts, is_currency
+from pipeline.invoice.numbers import find_amounts
 from pipeline.invoice.paths import Leaf, leaf_of
 from pipeline.invoice.words import squeeze
 

@@ -21,11 +21,10 @@ from pipeline.document.model import Box
 from pipeline.invoice.dates import DateOrder, PrintedDate
 from pipeline.invoice.index import DocumentIndex, Seen
 from pipeline.invoice.labels import Label, mentions
-from pipeline.invoice.model import Evidence
+from pipeline.invoice.model import QUOTE_CHARACTERS, Evidence
 from pipeline.invoice.numbers import Amount
-from pipeline.invoice.words import letters_of, squeeze, words_of
+from pipeline.invoice.words import beginning_of, letters_of, squeeze, words_of
 
-_QUOTE_CHARACTERS = 160
 _SEPARATORS = r".\-/–_"
 _PART = re.compile(r"[^\W_]+")
 _GAP = re.compile(rf"[\s{_SEPARATORS}]")
@@ -42,6 +41,8 @@ _SHORTEST_TAX_NUMBER = 5
 _COUNTRY_REACH = 3
 # So many places of an identifier in one line are looked at: one more would say the same.
 _MOST_IN_LINE = 50
+# This share of a text's words has to stand in the document.
+_ALL_WORDS, _WORDS_OF_ADDRESS, _WORDS_OF_DESCRIPTION = Decimal(1), Decimal("0.8"), Decimal("0.7")
 # How many places of its first word a text is followed from.
 _STARTS = 80
 _MONEY_LABELS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE, Label.OTHER})
@@ -83,7 +84,7 @@ class Text(NamedTuple):
     last_line: int
     start: int = 0
     end: int = 0
-    share: float = 1.0
+    share: Decimal = _ALL_WORDS
     labelled: bool = False
 
 
@@ -175,13 +176,15 @@ def find_name(index: DocumentIndex, claim: str) -> Text | None:
     words = words_of(claim)
     if not words:
         return None
-    return _squeezed(index, claim) or _in_order(index, claim, words, gap=0, share=1.0)
+    return _squeezed(index, claim) or _in_order(index, claim, words, gap=0, share=_ALL_WORDS)
 
 
 def find_address(index: DocumentIndex, claim: str) -> Text | None:
     """Return where an address stands: every word with a digit, and four of five of all words, in order."""
     words = words_of(claim)
-    found = _squeezed(index, claim) or (_in_order(index, claim, words, gap=3, share=0.8) if words else None)
+    found = _squeezed(index, claim) or (
+        _in_order(index, claim, words, gap=3, share=_WORDS_OF_ADDRESS) if words else None
+    )
     if found is None:
         return None
     near = set()
@@ -198,24 +201,33 @@ def find_description(index: DocumentIndex, claim: str, *, after: int = -1) -> Te
     words = words_of(claim)
     if not words:
         return None
-    behind = _in_order(index, claim, words, gap=2, share=0.7, after=after)
+    behind = _in_order(index, claim, words, gap=2, share=_WORDS_OF_DESCRIPTION, after=after)
     if behind is not None or after < 0:
         return behind or _squeezed(index, claim)
-    return _in_order(index, claim, words, gap=2, share=0.7) or _squeezed(index, claim)
+    return _in_order(index, claim, words, gap=2, share=_WORDS_OF_DESCRIPTION) or _squeezed(index, claim)
 
 
 def quote(
     index: DocumentIndex, first: int, last: int | None = None, *, start: int = 0, end: int = 0, wording: str = ""
 ) -> Evidence:
-    """Return lines as evidence; of long ones the part around the span. The box is that of the span or the wording."""
+    """Return lines as evidence; of long ones whole words around the span. The box is that of span or wording."""
     texts = [" ".join(index.lines[number].text.split()) for number in range(first, (last or first) + 1)]
     text = " ".join(texts)
-    if len(text) > _QUOTE_CHARACTERS and end:
-        raw = index.lines[first].text
-        half = (_QUOTE_CHARACTERS - (end - start)) // 2
-        text = " ".join(raw[max(0, start - half) : end + half].split())
+    if len(text) > QUOTE_CHARACTERS and end:
+        text = " ".join(_around(index.lines[first].text, start, end).split())
     box = _box(index, range(first, (last or first) + 1), start=start, end=end, wording=wording)
-    return Evidence(page=index.lines[first].page, quote=text[:_QUOTE_CHARACTERS].strip(), box=box)
+    return Evidence(page=index.lines[first].page, quote=beginning_of(text, QUOTE_CHARACTERS), box=box)
+
+
+def _around(line: str, start: int, end: int) -> str:
+    """Return a span with as many whole words of its line on either side as a quote has room for."""
+    room = max(0, QUOTE_CHARACTERS - (end - start)) // 2
+    before, after = line[max(0, start - room) : start], line[end : end + room]
+    if start > room and not line[start - room - 1].isspace():
+        before = before.partition(" ")[2]
+    if end + room < len(line) and not line[end + room].isspace():
+        after = after.rpartition(" ")[0]
+    return before + line[start:end] + after
 
 
 def _box(index: DocumentIndex, lines: range, *, start: int, end: int, wording: str) -> Box | None:
@@ -327,20 +339,20 @@ def _squeezed(index: DocumentIndex, claim: str) -> Text | None:
 
 
 def _in_order(
-    index: DocumentIndex, claim: str, words: Sequence[str], *, gap: int, share: float, after: int = -1
+    index: DocumentIndex, claim: str, words: Sequence[str], *, gap: int, share: Decimal, after: int = -1
 ) -> Text | None:
     """Return the first place where enough of the words stand in order; the first word found starts it."""
     position = bisect_right(index.word_lines, after) - 1 if after >= 0 else -1
     best: Text | None = None
     least = math.ceil(share * len(words))
-    for skipped in range(len(words) - int(share * len(words) + 0.999) + 1):
+    for skipped in range(len(words) - least + 1):
         for start in index.next_places(words[skipped], position, limit=_STARTS):
             places = _follow(index, words[skipped:], start, gap, least)
             if len(places) >= least:
                 lines = [index.word_lines[place] for place in places]
-                best = Text(claim, min(lines), max(lines), share=len(places) / len(words))
-                least = math.floor(best.share * len(words)) + 1
-                if len(places) == len(words):
+                best = Text(claim, min(lines), max(lines), share=Decimal(len(places)) / len(words))
+                least = len(places) + 1
+                if least > len(words):
                     return best
     return best
 

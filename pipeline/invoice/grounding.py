@@ -7,11 +7,12 @@ prefix) is taken from the document. What can be read in two ways is settled by t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from datetime import date
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, info, is_product, is_rate, warning
+from pipeline.invoice.checks import adds_up, error, info, is_rate, quoted, warning
+from pipeline.invoice.currencies import currencies_of, decimals_of, is_currency
 from pipeline.invoice.dates import date_candidates
 from pipeline.invoice.evidence import (
     Day,
@@ -19,7 +20,6 @@ from pipeline.invoice.evidence import (
     Text,
     find_address,
     find_day,
-    find_description,
     find_identifier,
     find_money,
     find_name,
@@ -33,18 +33,16 @@ from pipeline.invoice.labels import Label, mentions
 from pipeline.invoice.locale_hints import expected_order
 from pipeline.invoice.model import (
     Evidence,
-    ExtractedLine,
     ExtractedParty,
     ExtractedTax,
     Extraction,
     Finding,
     Kind,
-    LineItem,
     Party,
     Severity,
     Tax,
 )
-from pipeline.invoice.numbers import candidates, currencies_of, decimals_of, is_currency
+from pipeline.invoice.numbers import candidates
 from pipeline.invoice.roles import holds_money, is_table_head
 from pipeline.invoice.rows import Table
 from pipeline.invoice.words import squeeze
@@ -54,9 +52,6 @@ _TOTAL_LABELS = {
     "net_amount": (Label.NET,),
     "tax_amount": (Label.TAX,),
 }
-# A table row may wrap over this many lines; XML spreads it over many more.
-_ROW_LINES = 6
-_XML_ROW_LINES = 40
 # So many places of an amount are asked whether their label fits; if none of them does, that is told.
 _MOST_TRIED = 100
 # Any group but "number" lets an identifier stand at no label for an invoice's number.
@@ -75,7 +70,6 @@ class Grounding:
         self.money: dict[str, Money] = {}
         self.rows: dict[int, Text] = {}
         self._currency: str | None = None
-        self._used_rows: set[tuple[int, int]] = set()
         self._money_places: dict[tuple[str, Collection[Label], bool], list[Money]] = {}
 
     def table(self) -> Table:
@@ -87,7 +81,7 @@ class Grounding:
         """Ground the invoice number."""
         if claim is None:
             return None
-        return self._text("invoice_number", claim, find_identifier(self.index, claim), Severity.ERROR)
+        return self.keep_text("invoice_number", claim, find_identifier(self.index, claim), Severity.ERROR)
 
     def currency(self, claim: str | None) -> str | None:
         """Ground the currency, before any amount: by its code, or by a sign that can mean it."""
@@ -99,7 +93,7 @@ class Grounding:
             return None
         printed = {sign: line for sign, line in self.index.currencies.items() if code in currencies_of(sign)}
         if not printed:
-            self._absent("currency", code, Severity.ERROR)
+            self.absent("currency", code, Severity.ERROR)
             return None
         sign = min(printed, key=lambda sign: (len(currencies_of(sign)), printed[sign]))
         self.evidence["currency"] = quote(self.index, printed[sign], wording=sign)
@@ -137,11 +131,11 @@ class Grounding:
         make = _maker(severity)
         claims = date_candidates(claim)
         if not claims:
-            self.findings.append(make("date_unreadable", field, f"“{claim}” is no date that can be read."))
+            self.findings.append(make("date_unreadable", field, f"{quoted(claim)} is no date that can be read."))
             return []
         places = find_day(self.index, claims, order=expected_order(self.index, currency), labels=labels)
         if not places:
-            self._absent(field, claim, severity)
+            self.absent(field, claim, severity)
         return places
 
     def keep_day(self, field: str, places: list[Day], currency: str | None) -> date | None:
@@ -160,22 +154,21 @@ class Grounding:
         """Ground a seller or buyer; only the seller's name is worth a review."""
         severity = Severity.ERROR if role == "vendor" else Severity.WARNING
         name, address, vat_id, iban = claim.name, claim.address, claim.vat_id, claim.iban
-        index = self.index
         return Party(
             name=name and self._name(f"{role}.name", name, severity),
-            address=address and self._text(f"{role}.address", address, find_address(index, address), Severity.WARNING),
-            vat_id=vat_id and self._text(f"{role}.vat_id", vat_id, find_tax_number(index, vat_id), Severity.ERROR),
+            address=address and self._address(f"{role}.address", address),
+            vat_id=vat_id and self._vat_id(f"{role}.vat_id", vat_id),
             iban=iban and self._iban(f"{role}.iban", iban),
             bic=claim.bic and self._bic(f"{role}.bic", claim.bic),
         )
 
     def wording(self, path: str, claim: str, severity: Severity) -> str | None:
         """Ground a text, of which all words have to stand in order."""
-        return self._text(path, claim, find_name(self.index, claim), severity)
+        return self.keep_text(path, claim, find_name(self.index, claim), severity)
 
     def identifier(self, path: str, claim: str, severity: Severity) -> str | None:
         """Ground an identifier, wherever it stands."""
-        return self._text(path, claim, find_identifier(self.index, claim, group=_ANY), severity)
+        return self.keep_text(path, claim, find_identifier(self.index, claim, group=_ANY), severity)
 
     def identifier_at(self, path: str, claim: str, groups: Collection[str]) -> str | None:
         """Ground an identifier at a label of such groups; at any other place it may be another number."""
@@ -185,7 +178,7 @@ class Grounding:
             message = f"{claim} is printed, but at no label for this; it was left out."
             self.findings.append(warning("reference_not_at_label", path, message))
             return None
-        return self._text(path, claim, next(iter(fitting), None), Severity.WARNING)
+        return self.keep_text(path, claim, next(iter(fitting), None), Severity.WARNING)
 
     def size(
         self, path: str, claim: Decimal | str | None, is_fitting: Callable[[Money], bool], *, severity: Severity
@@ -193,8 +186,8 @@ class Grounding:
         """Ground an amount whose direction its label says, such as `discount` or `paid`: only its size counts."""
         if claim is None:
             return None
-        values = self._values(path, claim)
-        places = [place for value in values for place in self._places(value)[:_MOST_TRIED]]
+        values = self.values(path, claim)
+        places = [place for value in values for place in self.places(value)[:_MOST_TRIED]]
         fitting = [place for place in places if is_fitting(place)]
         if not fitting:
             message = f"{claim} is printed, but at no label for this; it was left out."
@@ -203,10 +196,10 @@ class Grounding:
             if places:
                 self.findings.append(_maker(severity)("amount_not_at_label", path, message))
             elif values:
-                self._absent(path, str(claim), severity)
+                self.absent(path, str(claim), severity)
             return None
         best = [place for place in fitting if (place.line, place.start) == (fitting[0].line, fitting[0].start)]
-        kept = self._settled(path, best, alike_money=True)
+        kept = self.settled(path, best, alike_money=True)
         if kept is None:
             return None
         self.evidence[path] = quote(self.index, kept.line, start=kept.start, end=kept.end)
@@ -220,17 +213,17 @@ class Grounding:
 
     def any_number(self, path: str, claim: Decimal | str, severity: Severity, *, whole: bool) -> Decimal | None:
         """Ground a number, which may be printed without the looks of money; a `whole` one has no fraction."""
-        values = self._values(path, claim, severity=severity)
+        values = self.values(path, claim, severity=severity)
         fitting = [value for value in values if not whole or value == value.to_integral_value()]
         if values and not fitting:
             self.findings.append(_maker(severity)("number_not_whole", path, f"{claim} is no whole number."))
-        places = [place for value in fitting for place in self._places(value, loose=True)[:1]]
+        places = [place for value in fitting for place in self.places(value, loose=True)[:1]]
         if fitting and not places:
-            self._absent(path, str(claim), severity)
+            self.absent(path, str(claim), severity)
         if len({place.value for place in places}) > 1:
             self._ambiguous_amount(path, (place.value for place in places), severity=severity)
             return None
-        kept = self._keep(path, next(iter(places), None))
+        kept = self.keep_money(path, next(iter(places), None))
         return kept.value if kept else None
 
     def any_day(self, path: str, claim: str, severity: Severity) -> date | None:
@@ -250,103 +243,24 @@ class Grounding:
             self._doubt_rate(f"{path}.rate", claim.rate, tax)
         return tax
 
-    def _doubt_rate(self, path: str, claim: Decimal | str, tax: Tax) -> None:
-        """Report a rate that is not printed and does not lead from base to tax: it was misread."""
-        rates = (claim,) if isinstance(claim, Decimal) else candidates(claim)
-        if not rates or not tax.base or tax.amount is None or any(is_rate(rate, tax) for rate in rates):
-            return
-        rate = (100 * tax.amount / tax.base).quantize(Decimal("0.1"))
-        message = f"{claim} % was read, but {tax.amount} is {rate} % of {tax.base}."
-        self.findings.append(error("tax_rate_mismatch", path, message))
+    def values(self, path: str, claim: Decimal | str, *, severity: Severity = Severity.ERROR) -> tuple[Decimal, ...]:
+        """Return what a claim can mean; says so where it is no number."""
+        if isinstance(claim, Decimal):
+            return (claim,)
+        values = candidates(claim)
+        if not values:
+            make = warning if path.endswith(("quantity", "rate")) else _maker(severity)
+            self.findings.append(make("amount_unreadable", path, f"{quoted(claim)} is no number that can be read."))
+        return values
 
-    def lines(self, claims: Sequence[ExtractedLine]) -> tuple[LineItem, ...]:
-        """Ground the invoice lines in their order; the numbers of a line have to stand beside its description."""
-        after = -1
-        lines = []
-        for number, claim in enumerate(claims):
-            found = claim.description and find_description(self.index, claim.description, after=after)
-            if found:
-                after = found.last_line
-                self.rows[number] = found
-            lines.append(self._line(f"line_items.{number}", claim, found or None))
-        return tuple(lines)
+    def places(self, value: Decimal, labels: Collection[Label] = (), *, loose: bool = False) -> list[Money]:
+        """Return the places of an amount anywhere; many fields may ask for one that stands in every row."""
+        key = (str(value), labels, loose)
+        if key not in self._money_places:
+            self._money_places[key] = find_money(self.index, value, labels=labels, loose=loose)
+        return self._money_places[key]
 
-    def _line(self, path: str, claim: ExtractedLine, found: Text | None) -> LineItem:
-        description = claim.description and self._text(
-            f"{path}.description", claim.description, found, Severity.WARNING
-        )
-        row = range(found.first_line, found.last_line + 1) if found else None
-        total = self._keep(f"{path}.total", self._beside(f"{path}.total", claim.total, row, Severity.ERROR))
-        if total:
-            self._used_rows.add((total.line, total.start))
-            row = range(min(total.line, row.start), max(total.line + 1, row.stop)) if row else None
-            row = row or range(total.line, total.line + 1)
-        prices = self._readings_beside(f"{path}.unit_price", claim.unit_price, row, Severity.WARNING, total=total)
-        quantities = self._readings_beside(f"{path}.quantity", claim.quantity, row, Severity.WARNING, total=total)
-        if total:
-            prices, quantities = _settle_by_product(prices, quantities, total, has_quantity=claim.quantity is not None)
-        unit_price = self._keep(f"{path}.unit_price", self._settled(f"{path}.unit_price", prices))
-        quantity = self._keep(f"{path}.quantity", self._settled(f"{path}.quantity", quantities))
-        return LineItem(
-            description=description or None,
-            quantity=quantity.value if quantity else None,
-            unit_price=unit_price.value if unit_price else None,
-            total=total.value if total else None,
-        )
-
-    def _beside(self, path: str, claim: Decimal | str | None, row: range | None, severity: Severity) -> Money | None:
-        return self._settled(path, self._readings_beside(path, claim, row, severity))
-
-    def _readings_beside(
-        self,
-        path: str,
-        claim: Decimal | str | None,
-        row: range | None,
-        severity: Severity,
-        *,
-        total: Money | None = None,
-    ) -> list[Money]:
-        """Return the readings of a table row's number: near the row, else as money anywhere, else none."""
-        if claim is None:
-            return []
-        values = self._values(path, claim)
-        reach = _XML_ROW_LINES if self.index.is_xml else _ROW_LINES
-        near: list[Money] = []
-        if row is not None:
-            lines = range(row.start - reach, row.stop + reach)
-            near = [place for value in values for place in find_money(self.index, value, lines=lines, loose=True)]
-        anchor = total.line if total else row.start if row else 0
-        if near:
-            # Of equal numbers in a row the last is its total: `1  80.00  80.00`.
-            side = -1 if path.endswith("total") else 1
-            best = min(near, key=lambda place: (*self._fit(place, row, anchor), side * place.start))
-            return [place for place in near if (place.line, place.start) == (best.line, best.start)]
-        if not path.endswith("quantity"):
-            far = [place for value in values for place in self._places(value)[:1]]
-            if far and row is not None:
-                self.findings.append(
-                    warning("not_beside_line", path, f"{far[0].value} is printed, but not beside its line.")
-                )
-            if far:
-                return far[:1]
-        if values:
-            self._absent(path, str(claim), severity)
-        return []
-
-    def _fit(self, place: Money, row: range | None, anchor: int) -> tuple[bool, bool, bool, int]:
-        """Return how well a place fits a row, best first: sign, not taken by an earlier row, within the row, near."""
-        used = (place.line, place.start) in self._used_rows
-        outside = row is None or place.line not in row
-        return place.sign_differs, used, outside, abs(place.line - anchor)
-
-    def _is_labelled(self, place: Text, groups: Collection[str]) -> bool:
-        if self.index.is_xml:
-            texts = [self.index.elements_around(place.first_line)]
-        else:
-            texts = list(self.index.texts_beside(place.first_line, place.start, place.end, most_above=1))
-        return any(mentions(text, group) for text in texts for group in groups)
-
-    def _settled(self, path: str, options: list[Money], *, alike_money: bool = False) -> Money | None:
+    def settled(self, path: str, options: list[Money], *, alike_money: bool = False) -> Money | None:
         """Choose among the readings of one printed number, or report that nothing decides.
 
         A line's total is read like money. A quantity or a price may have three decimals, so there a reading that the
@@ -365,63 +279,7 @@ class Grounding:
         self._ambiguous_amount(path, values, severity=severity)
         return None
 
-    def _reads_like_money(self, place: Money) -> bool:
-        """Say whether an amount with two readings has the one that its currency asks for.
-
-        With two decimals or fewer `1.234` is a thousand; in a currency of three decimals it may be either.
-        """
-        if not place.other_sizes:
-            return True
-        exponent = place.value.as_tuple().exponent
-        return isinstance(exponent, int) and exponent >= -2 and decimals_of(self._currency) <= 2
-
-    def _rate(self, path: str, claim: Decimal | str | None) -> Decimal | None:
-        if claim is None:
-            return None
-        values = self._values(path, claim)
-        found = next((place for value in values if (place := find_rate(self.index, value))), None)
-        if found is None:
-            if values:
-                self._absent(path, str(claim), Severity.WARNING)
-            return None
-        kept = self._keep(path, found)
-        return kept.value if kept else None
-
-    def _places(self, value: Decimal, labels: Collection[Label] = (), *, loose: bool = False) -> list[Money]:
-        """Return the places of an amount anywhere; many fields may ask for one that stands in every row."""
-        key = (str(value), labels, loose)
-        if key not in self._money_places:
-            self._money_places[key] = find_money(self.index, value, labels=labels, loose=loose)
-        return self._money_places[key]
-
-    def _amount(self, path: str, claim: Decimal | str | None, labels: Collection[Label]) -> Decimal | None:
-        if claim is None:
-            return None
-        return self._one_amount(path, self._money_options(path, claim, labels))
-
-    def _money_options(
-        self, path: str, claim: Decimal | str, labels: Collection[Label], *, severity: Severity = Severity.ERROR
-    ) -> list[Money]:
-        """Return the best place of each value the claim can mean; says so where there is none."""
-        values = self._values(path, claim, severity=severity)
-        options = [places[0] for value in values if (places := self._places(value, labels))]
-        if values and not options:
-            # A zero that is not printed is no lie worth a review, yet it is no fact either.
-            self._absent(path, str(claim), severity if any(values) else Severity.WARNING)
-        return options
-
-    def _one_amount(self, path: str, options: list[Money] | None, *, sure: bool = False) -> Decimal | None:
-        if not options:
-            return None
-        fitting = options if sure else [option for option in options if self._reads_like_money(option)]
-        if len({option.value for option in fitting}) != 1:
-            sizes = {size for option in options for size in (abs(option.value), *option.other_sizes)}
-            self._ambiguous_amount(path, sizes)
-            return None
-        kept = self._keep(path, fitting[0])
-        return kept.value if kept else None
-
-    def _keep(self, path: str, place: Money | None) -> Money | None:
+    def keep_money(self, path: str, place: Money | None) -> Money | None:
         """Take a place as the evidence of a field; a sign that differs is taken from the document and told."""
         if place is None:
             return None
@@ -437,44 +295,108 @@ class Grounding:
                 self.findings.append(warning("sign_from_document", path, message))
         return place
 
-    def _values(self, path: str, claim: Decimal | str, *, severity: Severity = Severity.ERROR) -> tuple[Decimal, ...]:
-        if isinstance(claim, Decimal):
-            return (claim,)
-        values = candidates(claim)
-        if not values:
-            make = warning if path.endswith(("quantity", "rate")) else _maker(severity)
-            self.findings.append(make("amount_unreadable", path, f"“{claim}” is no number that can be read."))
-        return values
-
-    def _iban(self, path: str, claim: str) -> str | None:
-        found = self._text(path, claim, find_identifier(self.index, claim, group="iban"), Severity.ERROR)
-        return squeeze(found).upper() if found else None
-
-    def _bic(self, path: str, claim: str) -> str | None:
-        found = self.identifier(path, claim, Severity.WARNING)
-        return squeeze(found).upper() if found else None
-
-    def _name(self, path: str, claim: str, severity: Severity) -> str | None:
-        """Ground a name; a row or the head of a table is printed as well, but names nobody."""
-        is_head = is_table_head(claim)
-        if is_head or holds_money(claim):
-            make = error if is_head or severity is Severity.ERROR else warning
-            self.findings.append(make("not_a_name", path, f"“{claim[:80]}” is a part of a table and no name."))
-            return None
-        return self._text(path, claim, find_name(self.index, claim), severity)
-
-    def _text(self, path: str, claim: str, found: Text | None, severity: Severity) -> str | None:
+    def keep_text(self, path: str, claim: str, found: Text | None, severity: Severity) -> str | None:
+        """Take a place as the evidence of a text; says so where there is none."""
         if found is None:
-            self._absent(path, claim, severity)
+            self.absent(path, claim, severity)
             return None
         self.evidence[path] = quote(
             self.index, found.first_line, found.last_line, start=found.start, end=found.end, wording=claim
         )
         return found.value
 
-    def _absent(self, path: str, claim: object, severity: Severity) -> None:
-        message = f"“{str(claim)[:80]}” was read, but the document does not show it."
+    def absent(self, path: str, claim: object, severity: Severity) -> None:
+        """Tell of a value that the document does not show."""
+        message = f"{quoted(str(claim))} was read, but the document does not show it."
         self.findings.append(_maker(severity)("not_in_document", path, message))
+
+    def _is_labelled(self, place: Text, groups: Collection[str]) -> bool:
+        if self.index.is_xml:
+            texts = [self.index.elements_around(place.first_line)]
+        else:
+            texts = list(self.index.texts_beside(place.first_line, place.start, place.end, most_above=1))
+        return any(mentions(text, group) for text in texts for group in groups)
+
+    def _reads_like_money(self, place: Money) -> bool:
+        """Say whether an amount with two readings has the one that its currency asks for.
+
+        With two decimals or fewer `1.234` is a thousand; in a currency of three decimals it may be either.
+        """
+        if not place.other_sizes:
+            return True
+        exponent = place.value.as_tuple().exponent
+        return isinstance(exponent, int) and exponent >= -2 and decimals_of(self._currency) <= 2
+
+    def _rate(self, path: str, claim: Decimal | str | None) -> Decimal | None:
+        if claim is None:
+            return None
+        values = self.values(path, claim)
+        found = next((place for value in values if (place := find_rate(self.index, value))), None)
+        if found is None:
+            if values:
+                self.absent(path, str(claim), Severity.WARNING)
+            return None
+        kept = self.keep_money(path, found)
+        return kept.value if kept else None
+
+    def _doubt_rate(self, path: str, claim: Decimal | str, tax: Tax) -> None:
+        """Report a rate that is not printed and does not lead from base to tax: it was misread."""
+        rates = (claim,) if isinstance(claim, Decimal) else candidates(claim)
+        if not rates or not tax.base or tax.amount is None or any(is_rate(rate, tax) for rate in rates):
+            return
+        rate = (100 * tax.amount / tax.base).quantize(Decimal("0.1"))
+        message = f"{claim} % was read, but {tax.amount} is {rate} % of {tax.base}."
+        self.findings.append(error("tax_rate_mismatch", path, message))
+
+    def _amount(self, path: str, claim: Decimal | str | None, labels: Collection[Label]) -> Decimal | None:
+        if claim is None:
+            return None
+        return self._one_amount(path, self._money_options(path, claim, labels))
+
+    def _money_options(
+        self, path: str, claim: Decimal | str, labels: Collection[Label], *, severity: Severity = Severity.ERROR
+    ) -> list[Money]:
+        """Return the best place of each value the claim can mean; says so where there is none."""
+        values = self.values(path, claim, severity=severity)
+        options = [places[0] for value in values if (places := self.places(value, labels))]
+        if values and not options:
+            # A zero that is not printed is no lie worth a review, yet it is no fact either.
+            self.absent(path, str(claim), severity if any(values) else Severity.WARNING)
+        return options
+
+    def _one_amount(self, path: str, options: list[Money] | None, *, sure: bool = False) -> Decimal | None:
+        if not options:
+            return None
+        fitting = options if sure else [option for option in options if self._reads_like_money(option)]
+        if len({option.value for option in fitting}) != 1:
+            sizes = {size for option in options for size in (abs(option.value), *option.other_sizes)}
+            self._ambiguous_amount(path, sizes)
+            return None
+        kept = self.keep_money(path, fitting[0])
+        return kept.value if kept else None
+
+    def _name(self, path: str, claim: str, severity: Severity) -> str | None:
+        """Ground a name; a row or the head of a table is printed as well, but names nobody."""
+        is_head = is_table_head(claim)
+        if is_head or holds_money(claim):
+            make = error if is_head or severity is Severity.ERROR else warning
+            self.findings.append(make("not_a_name", path, f"{quoted(claim)} is a part of a table and no name."))
+            return None
+        return self.keep_text(path, claim, find_name(self.index, claim), severity)
+
+    def _address(self, path: str, claim: str) -> str | None:
+        return self.keep_text(path, claim, find_address(self.index, claim), Severity.WARNING)
+
+    def _vat_id(self, path: str, claim: str) -> str | None:
+        return self.keep_text(path, claim, find_tax_number(self.index, claim), Severity.ERROR)
+
+    def _iban(self, path: str, claim: str) -> str | None:
+        found = self.keep_text(path, claim, find_identifier(self.index, claim, group="iban"), Severity.ERROR)
+        return squeeze(found).upper() if found else None
+
+    def _bic(self, path: str, claim: str) -> str | None:
+        found = self.identifier(path, claim, Severity.WARNING)
+        return squeeze(found).upper() if found else None
 
     def _ambiguous_amount(self, path: str, values: Iterable[Decimal], *, severity: Severity = Severity.ERROR) -> None:
         words = " or ".join(format(value, "f") for value in sorted(values))
@@ -508,20 +430,3 @@ def _settle_by_sum(options: dict[str, list[Money]]) -> dict[str, list[Money]] | 
         if adds_up(combination[1].value, combination[2].value, combination[0].value)
     ]
     return {field: [place] for field, place in zip(fields, sums[0], strict=True)} if len(sums) == 1 else None
-
-
-def _settle_by_product(
-    prices: list[Money], quantities: list[Money], total: Money, *, has_quantity: bool
-) -> tuple[list[Money], list[Money]]:
-    """Return the one reading of price and quantity whose product is the line's total; all of them where none is."""
-    if not has_quantity:
-        alike = [price for price in prices if is_product(Decimal(1), price.value, total.value)]
-        return (alike or prices), quantities
-    fitting = [
-        (price, quantity)
-        for price, quantity in itertools.product(prices, quantities)
-        if is_product(quantity.value, price.value, total.value)
-    ]
-    if len({(price.value, quantity.value) for price, quantity in fitting}) != 1:
-        return prices, quantities
-    return [fitting[0][0]], [fitting[0][1]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pipeline.invoice.currencies import currencies_of
 from pipeline.invoice.days import printed_issue_days
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import Label, amount_label
 from pipeline.invoice.model import Finding, Invoice
-from pipeline.invoice.numbers import currencies_of
 from pipeline.invoice.references import Standing, references
 
 _LABEL_CHARACTERS = 40

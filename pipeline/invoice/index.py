@@ -12,10 +12,11 @@ from decimal import Decimal
 from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.document.model import Document
+from pipeline.invoice.currencies import find_currencies
 from pipeline.invoice.dates import DateOrder, PrintedDate, find_dates, order_of
 from pipeline.invoice.labels import AMOUNT_GROUPS, Label, amount_label, date_label, mentions_any, said
 from pipeline.invoice.memo import Memory, kept_while_it_lives
-from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts, find_currencies
+from pipeline.invoice.numbers import Amount, Convention, convention_of, find_amounts
 from pipeline.invoice.places import Places
 from pipeline.invoice.words import fold, letters_of, words_in
 
@@ -27,13 +28,14 @@ MOST_NUMBERS_IN_LINE = 300
 _LABEL_REACH = 400
 # So deep a value of an XML document stands within the element that says what it is.
 _ELEMENTS_ABOVE = 2
+# What stands together in a line; two blanks part columns.
+CELL = re.compile(r"\S+(?: \S+)*")
 T = TypeVar("T")
 
 # What ties a code to an identifier.
 _JOINT = re.compile(r"[-_./]")
 # `Leipzig, den ` at a line's end: where a letter says the day it was written.
 _LETTER_HEAD = re.compile(r"(?:\A|\s{2})[^\W\d_]{2}[^\d,:;]{0,40},\s(?:(?:den|de|le|the|li|am|dnia|a)\s)?\Z")
-_CELL = re.compile(r"\S+(?: \S+)*")
 _DIGIT = re.compile(r"\d")
 _DIGITS = re.compile(r"\d+")
 
@@ -145,9 +147,7 @@ class DocumentIndex:
     def cells(self, line: int) -> tuple[Cell, ...]:
         """Return the cells of a line."""
         if line not in self._cells:
-            self._cells[line] = tuple(
-                Cell(*cell.span(), cell.group()) for cell in _CELL.finditer(self.lines[line].text)
-            )
+            self._cells[line] = tuple(Cell(*cell.span(), cell.group()) for cell in CELL.finditer(self.lines[line].text))
         return self._cells[line]
 
     def letter_places(self, line: int) -> list[int]:
@@ -239,7 +239,7 @@ class DocumentIndex:
     def cells_before(self, line: int, start: int, *, behind: int = 0) -> list[str]:
         """Return the cells of a line between two places, which may cut some of them off."""
         text = self.lines[line].text
-        return _CELL.findall(text, max(behind, _within_reach(text, start)), start)
+        return CELL.findall(text, max(behind, _within_reach(text, start)), start)
 
     def text_so_far(self, line: int, start: int) -> str:
         """Return what stands in a line before a place, from the word on that is near enough to speak for it."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from pipeline.invoice.checks import error, lines_fit, sum_of_lines
+from pipeline.invoice.checks import CENT, error, lines_fit, sum_of_lines
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import Label
 from pipeline.invoice.model import Finding, Invoice
 
 _GROUPS = ("subtotal", "line_sum")
-_CENT = Decimal("0.01")
 
 
 def line_sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
@@ -51,4 +50,4 @@ def _explains(index: DocumentIndex, difference: Decimal) -> bool:
 
 def _tolerance(invoice: Invoice) -> Decimal:
     """Return how far rounded lines may be from their rounded sum."""
-    return max(_CENT, len(invoice.line_items) * _CENT / 2)
+    return max(CENT, len(invoice.line_items) * CENT / 2)

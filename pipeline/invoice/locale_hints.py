@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from babel import Locale
 
+from pipeline.invoice.currencies import currencies_of, is_currency
 from pipeline.invoice.dates import DateOrder
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.memo import kept_while_it_lives
-from pipeline.invoice.numbers import currencies_of, is_currency
 from pipeline.invoice.words import words_of
 
 _NAME_LANGUAGES = ("en", "de", "fr", "es", "pt", "nl", "it", "sv", "da", "nb", "pl")

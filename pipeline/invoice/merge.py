@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pipeline.document.parts import PageLine, Part, pages_of
 from pipeline.invoice.checks import error, info
-from pipeline.invoice.model import Extraction, Finding, Kind
+from pipeline.invoice.model import ExtractedParty, Extraction, Finding, Kind
 from pipeline.invoice.roles import holds_money, is_table_head
 from pipeline.invoice.words import squeeze, words_of
 
@@ -29,7 +29,6 @@ _FROM_THE_FIRST = (
 _FROM_THE_LAST = ("total_amount", "net_amount", "tax_amount", "prepaid_amount", "payable_amount")
 _LISTS_OF_THE_LAST = ("taxes", "allowances", "charges")
 _PARTIES = ("vendor", "buyer")
-_PARTY_FIELDS = ("name", "address", "vat_id", "iban", "bic")
 # Said in words of ours, so not to be looked for.
 _UNPRINTED = frozenset({"kind", "currency"})
 # Below this a printed line is no row of an invoice line; a row has 2 for its total, 1 for its price, up to 2 for words.
@@ -63,7 +62,7 @@ def merge(readings: Sequence[Reading], lines: Sequence[PageLine]) -> Merged:
     values |= {name: _found(parts[::-1], name) for name in _FROM_THE_LAST}
     values |= {name: _list_of_the_last(parts, name) for name in _LISTS_OF_THE_LAST}
     values["own_fields"] = _own_fields(parts)
-    values |= {role: {name: _found(parts, role, name) for name in _PARTY_FIELDS} for role in _PARTIES}
+    values |= {role: {name: _found(parts, role, name) for name in ExtractedParty.model_fields} for role in _PARTIES}
     values["line_items"] = [row.item for row in _all_rows(parts, lines)]
     return Merged(values, (*_disagreements(parts, lines), _told(len(readings))))
 

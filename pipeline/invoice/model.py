@@ -23,6 +23,8 @@ Amount = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 OwnValue = Annotated[str | Decimal | None, WithJsonSchema({"type": ["string", "number", "null"]})]
 
+# So much of a document is shown as the evidence of a value.
+QUOTE_CHARACTERS = 160
 # What models write where they know nothing; compared in lower case.
 _NOTHING = frozenset(
     {"", "-", "--", "—", "n/a", "na", "n.a.", "null", "none", "nil", "unknown", "not found", "not given"}
@@ -144,7 +146,7 @@ class Evidence(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     page: int
-    quote: str = Field(max_length=160)
+    quote: str = Field(max_length=QUOTE_CHARACTERS)
     box: tuple[float, float, float, float] | None = None
     derived_from: tuple[str, ...] | None = None
 
@@ -282,11 +284,6 @@ def extraction_schema() -> dict[str, Any]:
 @functools.cache
 def _extraction_schema() -> str:
     return resources.files(__package__).joinpath("extraction_schema.json").read_text(encoding="utf-8")
-
-
-def invoice_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `Invoice` as `dumps` writes it."""
-    return Invoice.model_json_schema(mode="serialization")
 
 
 # What stands for a number until the text is written. Nobody can know it, so no text of a document holds it.

@@ -7,16 +7,13 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib import resources
 from typing import Literal, NamedTuple
 
-from babel.core import get_global
-from babel.numbers import get_currency_precision, list_currencies
+from pipeline.invoice.currencies import currencies_of, is_currency_word, sign_alternation, sign_ends, sign_heads
 
 _BLANKS = " \u00a0\u202f\u2009\u2007"
 _APOSTROPHES = "'’٬"
@@ -130,55 +127,6 @@ def convention_of(amounts: Iterable[Amount]) -> Convention:
     return Convention(_majority(printed), _vote(blanks, against), sum(marks.values()) >= 2)
 
 
-def is_currency(code: str) -> bool:
-    """Say whether a code is in ISO 4217."""
-    return code in _currency_codes()
-
-
-def decimals_of(currency: str | None) -> int:
-    """Return how many decimals amounts in a currency have; two if it is not known."""
-    return int(get_currency_precision(currency)) if currency else 2
-
-
-def cash_decimals_of(currency: str | None) -> int:
-    """Return how many decimals are in daily use: none for forints, though their code has two; two if not known."""
-    if currency is None or currency not in get_global("currency_fractions"):
-        return decimals_of(currency)
-    _, _, cash_decimals, _ = get_global("currency_fractions")[currency]
-    return min(int(cash_decimals), decimals_of(currency))
-
-
-def currencies_of(sign: str) -> tuple[str, ...]:
-    """Return the ISO codes that a printed sign or code can mean, likeliest first."""
-    if sign in _currency_codes():
-        return (sign,)
-    return _signs().get(sign.casefold().rstrip("."), ())
-
-
-class PrintedCurrency(NamedTuple):
-    """Hold a currency's sign or code as printed, and where it begins."""
-
-    text: str
-    start: int
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
-
-
-def find_currencies(text: str) -> Iterator[PrintedCurrency]:
-    """Yield the currency signs, and the codes and names that stand free of letters, in order."""
-    end = 0
-    for head in _head_pattern().finditer(text):
-        word = head.group()
-        if head.start() < end or not (_is_currency_word(word) or word.casefold() in _sign_heads()):
-            continue
-        printed = _currency_pattern().match(text, head.start())
-        if printed is not None and (printed["word"] is None or _is_currency_word(word)):
-            end = printed.end()
-            yield PrintedCurrency(printed.group(), printed.start())
-
-
 def _majority(marks: dict[str, int]) -> str | None:
     total = sum(marks.values())
     # Some documents mix marks (rates, embedded prices); a clear majority is asked for.
@@ -264,11 +212,11 @@ def _left(text: str, start: int) -> re.Match[str] | None:
     bare = near.rstrip(_BLANKS + _MINUS + ".:+(")
     is_near = len(near) - len(bare) <= _WIDEST_GAP
     word = _LETTERS_AT_END.search(bare) if is_near and bare[-1:].isalnum() else None
-    if word and _is_currency_word(word.group()):
+    if word and is_currency_word(word.group()):
         named = _left_pattern("word").search(text, begin, start)
         if named is not None:
             return named
-    has_sign = bool(near[len(bare) :].strip(_BLANKS + ".:")) or bare[-1:].casefold() in _sign_ends()
+    has_sign = bool(near[len(bare) :].strip(_BLANKS + ".:")) or bare[-1:].casefold() in sign_ends()
     if not has_sign:
         return None
     return _left_pattern("sign").search(text, begin, start)
@@ -278,10 +226,10 @@ def _right(text: str, end: int) -> re.Match[str] | None:
     """Return the signs and the currency behind a number; None where nothing there can be one."""
     near = text[end : end + _REACH_BEHIND].lstrip(_BLANKS)
     word = _LETTERS.match(near.lstrip(_BLANKS + _MINUS + "—.,%"))
-    if word and _is_currency_word(word.group()):
+    if word and is_currency_word(word.group()):
         return _right_pattern("word").match(text, end)
     head = word.group().casefold() if word and near[0].isalpha() else near[:1]
-    if head not in (*_MINUS, ".", ",", "%", ")", "cr") and head not in _sign_heads():
+    if head not in (*_MINUS, ".", ",", "%", ")", "cr") and head not in sign_heads():
         return None
     return _right_pattern("sign").match(text, end)
 
@@ -365,7 +313,7 @@ def _signed(
 
 @functools.cache
 def _left_pattern(currency: Literal["sign", "word"]) -> re.Pattern[str]:
-    printed = r"(?<![^\W\d_])[^\W\d_]+" if currency == "word" else _sign_alternation()
+    printed = r"(?<![^\W\d_])[^\W\d_]+" if currency == "word" else sign_alternation()
     return re.compile(
         rf"(?P<outer>[{_MINUS}+(]{{0,2}})[{_BLANKS}]?(?P<currency>{printed}){'' if currency == 'word' else '?'}"
         rf"\.?:?[{_BLANKS}]{{0,2}}(?P<inner>[{_MINUS}+(]{{0,2}})[{_BLANKS}]?\Z"
@@ -374,60 +322,8 @@ def _left_pattern(currency: Literal["sign", "word"]) -> re.Pattern[str]:
 
 @functools.cache
 def _right_pattern(currency: Literal["sign", "word"]) -> re.Pattern[str]:
-    printed = _sign_alternation() + (r"|[^\W\d_]+" if currency == "word" else "")
+    printed = sign_alternation() + (r"|[^\W\d_]+" if currency == "word" else "")
     return re.compile(
         rf"(?P<dash>[.,][-–—]{{1,2}})?(?P<percent>[{_BLANKS}]{{0,2}}%)?(?P<minus>[-−](?![\w-]))?"
         rf"[{_BLANKS}]{{0,2}}(?P<currency>{printed})?[{_BLANKS}]?(?P<close>\))?(?P<credit>CR\b)?"
     )
-
-
-@functools.cache
-def _head_pattern() -> re.Pattern[str]:
-    """Return a pattern for what may begin a currency: to look words up is faster than to try all codes everywhere."""
-    signs = "".join(re.escape(head) for head in _sign_heads() if not head.isalpha())
-    return re.compile(rf"[^\W\d_]+|[{signs}]")
-
-
-@functools.cache
-def _currency_pattern() -> re.Pattern[str]:
-    """Return a pattern for signs and for all words."""
-    return re.compile(rf"{_sign_alternation()}|(?<![^\W\d_])(?P<word>[^\W\d_]+)")
-
-
-@functools.cache
-def _sign_alternation() -> str:
-    """Return a pattern for the signs that are no words; those with letters stand free of others."""
-    signs = sorted((sign for sign in _signs() if not sign.isalpha()), key=len, reverse=True)
-    return rf"(?:(?<![^\W\d_])(?i:{'|'.join(map(re.escape, signs))})|[€£¥$])"
-
-
-@functools.cache
-def _sign_heads() -> frozenset[str]:
-    """Return what signs begin with: all their letters, else one character."""
-    signs = (sign for sign in _signs() if not sign.isalpha())
-    return frozenset(found.group() if (found := _LETTERS.match(sign)) else sign[0] for sign in signs)
-
-
-@functools.cache
-def _sign_ends() -> frozenset[str]:
-    return frozenset(sign[-1] for sign in _signs() if not sign.isalpha())
-
-
-def _is_currency_word(word: str) -> bool:
-    return word in _currency_codes() or word.casefold() in _currency_words()
-
-
-@functools.cache
-def _currency_words() -> frozenset[str]:
-    return frozenset(sign for sign in _signs() if sign.isalpha())
-
-
-@functools.cache
-def _currency_codes() -> frozenset[str]:
-    return frozenset(list_currencies())
-
-
-@functools.cache
-def _signs() -> dict[str, tuple[str, ...]]:
-    data = json.loads(resources.files(__package__).joinpath("signs.json").read_text(encoding="utf-8"))
-    return {sign: tuple(codes) for sign, codes in data.items()}

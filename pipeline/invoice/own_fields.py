@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from pipeline.invoice.checks import error, info, warning
+from pipeline.invoice.checks import error, info, quoted, warning
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.model import Extraction, Finding, Invoice, Kind, OwnValue, Severity
 from pipeline.invoice.patterns import LONGEST_MATCHED, LONGEST_PATTERN, fits, pattern_problem
@@ -17,7 +17,6 @@ from pipeline.invoice.patterns import LONGEST_MATCHED, LONGEST_PATTERN, fits, pa
 MOST_OWN_FIELDS = 20
 # So long a value may be; one with a pattern is shorter, see `patterns`.
 _LONGEST_VALUE = 200
-_MAX_SHOWN = 80
 
 
 class OwnType(StrEnum):
@@ -89,7 +88,7 @@ def misfit(field: OwnField, value: str) -> Finding | None:
     if len(value) > field.longest:
         return make("own_field_too_long", field.path, f"{field.name} is over {field.longest} long.")
     if field.pattern and not fits(field.pattern, value):
-        message = f"“{value[:_MAX_SHOWN]}” is not of the form asked for {field.name}, which is {field.pattern}"
+        message = f"{quoted(value)} is not of the form asked for {field.name}, which is {field.pattern}"
         return make("own_field_pattern", field.path, message)
     return None
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, any_adds_up, error, sum_of_lines
+from pipeline.invoice.checks import CENT, adds_up, any_adds_up, error, sum_of_lines
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import Label
 from pipeline.invoice.model import Finding, Invoice
 from pipeline.invoice.numbers import Amount
+from pipeline.invoice.sums import size_of, sums_of_choices
 
-_CENT = Decimal("0.01")
 _MOST_CARRIED = 6
 _CARRIED = ("earlier_balance", "earlier_payment")
 _MOST_LINES = 12
@@ -41,10 +40,10 @@ def _rate(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     rate, tax, net = rates.pop(), taxes.pop(), nets.pop()
     if not 0 < rate < 100 or not tax or not adds_up(net, tax, abs(total)):
         return
-    tolerance = _CENT * max(1, len(invoice.line_items)) + net * _half_digit(rate) / 100
+    tolerance = CENT * max(1, len(invoice.line_items)) + net * _half_digit(rate) / 100
     if abs(net * rate / 100 - tax) <= tolerance or _is_part_taxed(index, invoice, tax * 100 / rate, rate):
         return
-    expected = (net * rate / 100).quantize(_CENT)
+    expected = (net * rate / 100).quantize(CENT)
     message = f"The document prints {rate} % tax on {net}, which is {expected}, but its tax is {tax}."
     yield error("printed_rate_mismatch", "tax_amount", message)
 
@@ -57,10 +56,10 @@ def _half_digit(rate: Decimal) -> Decimal:
 
 def _is_part_taxed(index: DocumentIndex, invoice: Invoice, base: Decimal, rate: Decimal) -> bool:
     """Say whether the tax belongs to another amount that is printed, or to a choice of the lines."""
-    tolerance = _CENT * 100 / rate
+    tolerance = CENT * 100 / rate
     lines = [line.total for line in invoice.line_items[:_MOST_LINES] if line.total is not None]
     printed = {abs(value) for seen in index.all_amounts() if seen.token.money for value in seen.token.values}
-    return any(abs(one - base) <= tolerance for one in printed | _choices(lines))
+    return any(abs(one - base) <= tolerance for one in printed | sums_of_choices(lines))
 
 
 def _earlier(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
@@ -90,17 +89,17 @@ def _carried(index: DocumentIndex) -> set[Decimal]:
 
 
 def _is_explained(index: DocumentIndex, invoice: Invoice, total: Decimal, carried: Collection[Decimal]) -> bool:
-    nets = {abs(value) for value, _ in _labelled(index, Label.NET)} | _subtotals(index) | _size(invoice.net_amount)
-    taxes = {abs(value) for value, _ in _labelled(index, Label.TAX)} | _size(invoice.tax_amount)
+    nets = {abs(value) for value, _ in _labelled(index, Label.NET)} | _subtotals(index) | size_of(invoice.net_amount)
+    taxes = {abs(value) for value, _ in _labelled(index, Label.TAX)} | size_of(invoice.tax_amount)
     all_taxes = sorted(taxes | {sum(taxes, Decimal(0))})
     if any(any_adds_up(net, all_taxes, total) for net in nets):
         return True
     lines = sum_of_lines(invoice)
-    if lines is not None and abs(abs(lines) - total) <= _CENT:
+    if lines is not None and abs(abs(lines) - total) <= CENT:
         return True
     labels = (Label.GRAND_TOTAL, Label.TOTAL, Label.DUE)
     others = {abs(value) for label in labels for value, _ in _labelled(index, label)} - {total}
-    if any(total + part in others for part in _choices(list(carried)) - {Decimal(0)}):
+    if any(total + part in others for part in sums_of_choices(list(carried)) - {Decimal(0)}):
         return True
     # Cash: what was paid is more than the total, and the change is printed.
     printed = {abs(value) for _, amount in _money(index) for value in amount.values}
@@ -130,13 +129,3 @@ def _money(index: DocumentIndex, *, percent: bool = False) -> Iterator[tuple[int
         is_wanted = seen.token.percent if percent else seen.token.money and not seen.token.percent
         if is_wanted and not seen.token.part and not index.lines[seen.line].plain:
             yield seen.line, seen.token
-
-
-def _size(value: Decimal | None) -> set[Decimal]:
-    return set() if value is None else {abs(value)}
-
-
-def _choices(amounts: list[Decimal]) -> set[Decimal]:
-    """Return the sums of all choices of at least one amount."""
-    chosen = (itertools.combinations(amounts, count) for count in range(1, len(amounts) + 1))
-    return {sum(choice, Decimal(0)) for choice in itertools.chain.from_iterable(chosen)}

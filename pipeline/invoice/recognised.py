@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from stdnum import iban as iban_numbers
 
 from pipeline.document.model import RECOGNISED, Box, Document, Page, Word
-from pipeline.invoice.checks import adds_up, error, is_product, is_rate, lines_fit, sum_of_lines, warning
+from pipeline.invoice.checks import adds_up, error, is_product, is_rate, lines_fit, quoted, sum_of_lines, warning
 from pipeline.invoice.model import Evidence, Finding, Invoice
 from pipeline.invoice.words import squeeze
 
@@ -30,10 +30,10 @@ def recognition_doubts(document: Document, invoice: Invoice, evidence: Mapping[s
             continue
         words = [word for word in _doubtful(page, one) if squeeze(word.text) not in sure]
         if words:
-            printed = " ".join(word.text for word in words)[:80]
+            printed = quoted(" ".join(word.text for word in words))
             is_minor = path in _MINOR or (path == "vendor.name" and _is_small_part(words, invoice.vendor.name or ""))
             make = warning if is_minor else error
-            yield make("read_uncertain", path, f"“{printed}” was read from a picture and may be misread.")
+            yield make("read_uncertain", path, f"{printed} was read from a picture and may be misread.")
         elif path == "invoice_number" and _CONFUSABLE.search(invoice.invoice_number or ""):
             message = f"“{invoice.invoice_number}” was read from a picture; a letter in it may be a digit."
             yield error("read_uncertain", path, message)

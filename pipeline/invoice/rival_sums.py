@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from pipeline.invoice.checks import any_adds_up, error, lines_fit, sum_of_lines
+from pipeline.invoice.checks import CENT, any_adds_up, error, lines_fit, sum_of_lines
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import Label
 from pipeline.invoice.model import Finding, Invoice
 from pipeline.invoice.sums import has_too_many_sums, labelled_sizes
-
-_CENT = Decimal("0.01")
 
 
 def rival_sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
@@ -19,7 +17,7 @@ def rival_sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding
     lines, total = sum_of_lines(invoice), invoice.total_amount
     if has_too_many_sums(index) or index.is_xml or lines is None or total is None or lines_fit(invoice, lines):
         return
-    tolerance = _CENT * max(1, len(invoice.line_items))
+    tolerance = CENT * max(1, len(invoice.line_items))
     for net, other in _rivals(index, invoice):
         if min(abs(abs(lines) - net), abs(abs(lines) - other)) <= tolerance:
             message = f"The lines make the total {other} that the document prints as well, but {total} was read."

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 
 from pipeline.invoice.checks import error, warning
+from pipeline.invoice.currencies import is_currency
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import groups, is_label, mentions
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
-from pipeline.invoice.numbers import Amount, find_amounts, is_currency
+from pipeline.invoice.numbers import Amount, find_amounts
 from pipeline.invoice.words import fold, squeeze, words_of
 
 # A title is short; longer cells are sentences that merely mention the word.

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from pipeline.invoice.checks import error, is_product, lines_fit, sum_of_lines, warning
+from pipeline.invoice.checks import error, is_product, lines_fit, quoted, sum_of_lines, warning
 from pipeline.invoice.evidence import Money, Text, find_description
 from pipeline.invoice.index import DocumentIndex, Seen
-from pipeline.invoice.labels import Label, amount_label, mentions, mentions_any
-from pipeline.invoice.memo import kept_while_it_lives
+from pipeline.invoice.labels import Label, amount_label, mentions
 from pipeline.invoice.model import Finding, Invoice, LineItem
 from pipeline.invoice.numbers import Amount
 from pipeline.invoice.words import squeeze
@@ -23,14 +21,10 @@ _SUMS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.D
 # An allowance, a charge or the tax is the reason why lines do not make the total.
 _EXPLANATIONS = frozenset({Label.TAX, Label.OTHER})
 # Right ends of the amounts of one column differ by no more characters than this.
-_ALIGNED = 2
+ALIGNED = 2
 _MOST_NUMBERS = 10
 _ROWS_BELOW = 4
 _MOST_OCCURRENCES = 60
-_HEADS = ("quantity", "price")
-# Heads of one table may stand on several lines, and its rows go on for a page.
-_HEAD_LINES = 2
-_MOST_ROWS = 120
 
 
 @dataclass(frozen=True)
@@ -48,15 +42,6 @@ class Table:
     def place(self, number: int, name: str) -> Money | None:
         """Return where a number of a line stands."""
         return self.money.get(f"line_items.{number}.{name}")
-
-
-class _Head(NamedTuple):
-    """Hold a cell that names the quantities or the prices below it."""
-
-    name: str
-    start: int
-    end: int
-    has_digit: bool
 
 
 class _Product(NamedTuple):
@@ -81,7 +66,6 @@ def row_doubts(table: Table, invoice: Invoice) -> Iterator[Finding]:
     yield from _extra(invoice)
     yield from _unread(table, invoice, products)
     yield from _mixed_up(table, invoice, products)
-    yield from _turned(table, invoice)
 
 
 def _sums_as_lines(invoice: Invoice) -> Iterator[Finding]:
@@ -109,17 +93,23 @@ def _repeated(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
 
 
 def _printed(index: DocumentIndex, description: str, total: Decimal) -> int:
-    """Return how often a description stands beside a total, in the view with columns."""
-    near = {seen.line for seen in index.amounts(total)}
-    beside, anywhere, after = 0, 0, -1
-    for _ in range(_MOST_OCCURRENCES):
-        found = find_description(index, description, after=after)
-        if found is None or found.first_line <= after or index.lines[found.first_line].plain:
+    """Return how often a description stands beside a total, in the view with columns.
+
+    Where one place has more of its words than another, the other is the row of something like it.
+    """
+    found: list[Text] = []
+    after = -1
+    while len(found) < _MOST_OCCURRENCES:
+        place = find_description(index, description, after=after)
+        if place is None or place.first_line <= after or index.lines[place.first_line].plain:
             break
-        anywhere += 1
-        beside += not near.isdisjoint(range(found.first_line - 1, found.last_line + 3))
-        after = found.last_line
-    return beside or anywhere
+        found.append(place)
+        after = place.last_line
+    best = max((place.share for place in found), default=None)
+    alike = [place for place in found if place.share == best]
+    totals = {seen.line for seen in index.amounts(total)}
+    beside = [one for one in alike if not totals.isdisjoint(range(one.first_line - 1, one.last_line + 3))]
+    return len(beside or alike)
 
 
 def _extra(invoice: Invoice) -> Iterator[Finding]:
@@ -231,132 +221,6 @@ def _in_span(index: DocumentIndex, span: range, ends: set[int]) -> bool:
     return any(_in_column(index, at, ends) for at in span)
 
 
-def _turned(table: Table, invoice: Invoice) -> Iterator[Finding]:
-    """Find a quantity and a price that stand in each other's columns, by the table's head or by the other rows."""
-    orders: dict[int, bool] = {}
-    for number, line in enumerate(invoice.line_items):
-        price = table.place(number, "unit_price")
-        if _not_under_head(table, number, line):
-            yield _exchanged(number)
-            continue
-        if price is None or line.quantity is None or line.unit_price is None:
-            continue
-        order = _order(table.index, price.line, line)
-        if order is not None and order is not _quantity_first(table.index, price.line, default=order):
-            yield _exchanged(number)
-        elif order is not None:
-            orders[number] = order
-    count = Counter(orders.values())
-    for number, order in orders.items():
-        if count[order] < count[not order]:
-            yield _exchanged(number)
-
-
-def _not_under_head(table: Table, number: int, line: LineItem) -> bool:
-    """Say whether the heads of the columns prove that quantity and price are not those of their row.
-
-    Either one of them stands in the other's column, or the numbers under the heads multiply to the line's total.
-    """
-    place = table.place(number, "total") or table.place(number, "unit_price") or table.place(number, "quantity")
-    if place is None:
-        return False
-    heads = _heads_above(table.index, place.line)
-    quantity, price = (_under(table.index, place.line, heads, head) for head in _HEADS)
-    if quantity is not None and line.unit_price is not None and _is(quantity, line.unit_price):
-        return not _is(quantity, line.quantity) and (price is None or not _is(price, line.unit_price))
-    if quantity is None or price is None or not line.total:
-        return False
-    is_proven = any(is_product(one, two, abs(line.total)) for one in quantity.values for two in price.values)
-    read = ((quantity, line.quantity), (price, line.unit_price))
-    return is_proven and any(value is not None and not _is(printed, value) for printed, value in read)
-
-
-def _is(printed: Amount, value: Decimal | None) -> bool:
-    return value is not None and abs(value) in map(abs, printed.values)
-
-
-def _under(index: DocumentIndex, line: int, heads: Mapping[str, tuple[int, int]], head: str) -> Amount | None:
-    """Return the one number of a row that stands under a head and under no other."""
-    if head not in heads:
-        return None
-    found = [one for one in index.amounts_in(line) if not one.part and not one.percent]
-    near = [one for one in found if _gap(heads[head], one) <= _ALIGNED]
-    is_shared = any(_gap(span, one) <= _ALIGNED for one in near for other, span in heads.items() if other != head)
-    return near[0] if len(near) == 1 and not is_shared else None
-
-
-def _heads_above(index: DocumentIndex, line: int) -> dict[str, tuple[int, int]]:
-    """Return where the nearest heads of quantities and prices above a line stand, if they are of one table."""
-    found: dict[str, tuple[int, int]] = {}
-    at: dict[str, int] = {}
-    for number, heads in _head_lines_above(index, line):
-        if number < line - _MOST_ROWS or len(found) == len(_HEADS):
-            break
-        for head in heads:
-            if head.name not in found and not head.has_digit:
-                found[head.name], at[head.name] = (head.start, head.end), number
-    is_one_table = not at or max(at.values()) - min(at.values()) <= _HEAD_LINES
-    return found if is_one_table else {}
-
-
-def _head_lines_above(index: DocumentIndex, line: int) -> Iterator[tuple[int, list[_Head]]]:
-    """Yield the lines with heads above a line in its view of its page, nearest first."""
-    heads = _heads(index)
-    numbers = list(heads)
-    for place in range(bisect_left(numbers, line) - 1, -1, -1):
-        if numbers[place] < index.block_starts[line]:
-            return
-        yield numbers[place], heads[numbers[place]]
-
-
-@kept_while_it_lives
-def _heads(index: DocumentIndex) -> dict[int, list[_Head]]:
-    """Return the cells that name either quantities or prices, by line."""
-    found: dict[int, list[_Head]] = {}
-    for number, line in enumerate(index.lines):
-        for cell in index.cells(number) if mentions_any(line.text, _HEADS) else ():
-            named = [head for head in _HEADS if mentions(cell.text, head)]
-            if len(named) == 1:
-                head = _Head(named[0], cell.start, cell.end, any(map(str.isdigit, cell.text)))
-                found.setdefault(number, []).append(head)
-    return found
-
-
-def _gap(span: tuple[int, int], number: Amount) -> int:
-    """Return how many characters lie between a head and a number below it; 0 where one is above the other."""
-    return max(0, span[0] - number.end, number.start - span[1])
-
-
-def _order(index: DocumentIndex, row: int, line: LineItem) -> bool | None:
-    """Say whether a row has the quantity left of the price; None where it may be either."""
-    starts = []
-    for value in (line.quantity, line.unit_price):
-        found = [
-            one.start
-            for one in index.amounts_in(row)
-            if value is not None and not one.part and abs(value) in map(abs, one.values)
-        ]
-        # With a quantity of one the line's total repeats the price, further right.
-        is_total = value is not None and line.total is not None and abs(value) == abs(line.total)
-        starts.append(found[:-1] if is_total and len(found) > 1 else found)
-    orders = {first < second for first in starts[0] for second in starts[1] if first != second}
-    return orders.pop() if len(orders) == 1 else None
-
-
-def _exchanged(number: int) -> Finding:
-    message = "Quantity and unit price are not those that stand in their columns."
-    return error("columns_exchanged", f"line_items.{number}.quantity", message)
-
-
-def _quantity_first(index: DocumentIndex, line: int, *, default: bool) -> bool:
-    """Say whether the nearest table head above has the quantity left of the price."""
-    for _, heads in _head_lines_above(index, line):
-        first = {head.name: head.start for head in reversed(heads)}
-        if len(first) == len(_HEADS):
-            return first["quantity"] < first["price"]
-    return default
-
-
 def _head(index: DocumentIndex) -> int | None:
     """Return the line of a table's head: a cell for the quantity and one for amounts, and a row close below."""
     for number, line in enumerate(index.lines):
@@ -395,7 +259,7 @@ def _products(index: DocumentIndex, line: int) -> Iterator[_Product]:
 
 def _is_line(index: DocumentIndex, product: _Product, ends: set[int]) -> bool:
     """Say whether a row is one of the table: in its column of totals, and with no label of a sum."""
-    in_column = any(abs(product.end - end) <= _ALIGNED for end in ends)
+    in_column = any(abs(product.end - end) <= ALIGNED for end in ends)
     before = index.text_so_far(product.line, product.start)
     is_telling = product.is_money and 1 not in (abs(product.quantity), abs(product.price))
     has_place = in_column or (not ends and is_telling)
@@ -426,8 +290,8 @@ def _in_column(index: DocumentIndex, line: int, ends: set[int]) -> list[Seen[Amo
 
 
 def _is_in_column(index: DocumentIndex, seen: Seen[Amount], ends: set[int]) -> bool:
-    return not index.lines[seen.line].plain and any(abs(seen.token.end - end) <= _ALIGNED for end in ends)
+    return not index.lines[seen.line].plain and any(abs(seen.token.end - end) <= ALIGNED for end in ends)
 
 
 def _shown(index: DocumentIndex, line: int) -> str:
-    return f"“{' '.join(index.lines[line].text.split())[:80]}”"
+    return quoted(" ".join(index.lines[line].text.split()))

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from pipeline.invoice.checks import adds_up, error, is_product, warning
+from pipeline.invoice.currencies import cash_decimals_of
 from pipeline.invoice.evidence import Money
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import mentions
 from pipeline.invoice.model import Finding, Invoice
-from pipeline.invoice.numbers import cash_decimals_of
 
 _TOTALS = ("total_amount", "net_amount", "tax_amount")
 # So many different amounts with three digits behind their separator show that it groups: nobody prints thousandths.

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from pipeline.document.model import Document
 from pipeline.invoice.checks import error, info
-from pipeline.invoice.index import DocumentIndex, Seen, index_of
+from pipeline.invoice.index import CELL, DocumentIndex, Seen, index_of
 from pipeline.invoice.labels import Label, leading
 from pipeline.invoice.memo import kept_while_it_lives, remembering
 from pipeline.invoice.model import Finding
@@ -24,7 +24,6 @@ from pipeline.invoice.several import heads_an_invoice, is_same_number
 from pipeline.invoice.words import fold
 
 _TOTALS = (Label.GRAND_TOTAL, Label.TOTAL, Label.DUE)
-_CELL = re.compile(r"\S+(?: \S+)*")
 # The title and the number of an invoice stand in the upper part of its first page.
 _HEAD_LINES = 30
 _TITLE_WORDS = 5
@@ -35,7 +34,7 @@ _OF = r"\s*(?:of|von|/|de|van|di|sur|av|af|z|ze|из|\|)\s*"
 # What every marker has, and few other lines do.
 _COUNT = re.compile(rf"\d{_OF}\d")
 _MARKER = re.compile(
-    r"(?:\b(?:page|pag|pagina|pagine|pagina|seite|blatt|s|p|sida|side|strona|str|strana|bladzijde|blz|folha|sivu|oldal)"
+    r"(?:\b(?:page|pag|pagina|pagine|seite|blatt|s|p|sida|side|strona|str|strana|bladzijde|blz|folha|sivu|oldal)"
     rf"\b[.:]?\s*(?:n[ro°º]?[.:]?\s*)?(\d{{1,3}}){_OF}(\d{{1,3}})\b)"
     r"|(?:^\s*[-–(]?\s*(\d{1,3})\s*/\s*(\d{1,3})\s*[-–)]?\s*$)"
 )
@@ -163,7 +162,7 @@ def signs_of(document: Document, index: DocumentIndex) -> tuple[Signs, ...]:
 
 def _signs(page: int, text: str, *, has_total: bool) -> Signs:
     lines = [line for line in text.splitlines() if line.strip()]
-    head = [cell for line in lines[:_HEAD_LINES] for cell in _CELL.findall(line)]
+    head = [cell for line in lines[:_HEAD_LINES] for cell in CELL.findall(line)]
     return Signs(
         page,
         marker=_marker(lines),
@@ -190,7 +189,7 @@ def _is_title(cell: str) -> bool:
 
 
 def _role(lines: Sequence[str]) -> Role:
-    cells = [cell for line in lines[:_ROLE_LINES] for cell in _CELL.findall(line)]
+    cells = [cell for line in lines[:_ROLE_LINES] for cell in CELL.findall(line)]
     titles = [cell for cell in cells if len(cell.split()) <= _TITLE_WORDS]
     if any(leading(cell, "terms") for cell in titles):
         return Role.TERMS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 
 from pipeline.invoice.checks import adds_up, any_adds_up, error, info, warning
@@ -64,6 +64,17 @@ def has_too_many_sums(index: DocumentIndex) -> bool:
     return any(len(sizes) > _MOST_LABELLED for sizes in labelled_sizes(index).values())
 
 
+def size_of(value: Decimal | None) -> set[Decimal]:
+    """Return the size of an amount, nothing where it is not known."""
+    return set() if value is None else {abs(value)}
+
+
+def sums_of_choices(amounts: Sequence[Decimal]) -> set[Decimal]:
+    """Return the sums of all choices of at least one amount; there are twice as many with each amount more."""
+    choices = (itertools.combinations(amounts, count) for count in range(1, len(amounts) + 1))
+    return {sum(choice, Decimal(0)) for choice in itertools.chain.from_iterable(choices)}
+
+
 def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
     """Compare the total with the amounts that the document labels as totals.
 
@@ -78,8 +89,8 @@ def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
     if abs(total) not in labelled[Label.DUE]:
         totals |= labelled[Label.DUE]
     # Beside a plain “total” the only doubt left is that it is the total before tax.
-    nets = set() if at_total else labelled[Label.NET] | labelled[Label.OTHER] | _sizes(net)
-    taxes = labelled[Label.TAX] | _sizes(tax)
+    nets = set() if at_total else labelled[Label.NET] | labelled[Label.OTHER] | size_of(net)
+    taxes = labelled[Label.TAX] | size_of(tax)
     proven = totals & {base + part for base in nets | {abs(total)} for part in taxes if base and part} - {abs(total)}
     agreed = net is not None and tax is not None and adds_up(net, tax, total)
     # Neither a label nor net plus tax speaks for it: some number of the document that is no total.
@@ -92,10 +103,6 @@ def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
         yield make("total_not_at_label", "total_amount", message)
 
 
-def _sizes(value: Decimal | None) -> set[Decimal]:
-    return set() if value is None else {abs(value)}
-
-
 def _part(index: DocumentIndex, labelled: Labelled, invoice: Invoice, field: str) -> Iterator[Finding]:
     """Find a net amount or a tax that stands at no label for one, while another amount does."""
     value, label = getattr(invoice, field), _LABELS[field]
@@ -103,7 +110,7 @@ def _part(index: DocumentIndex, labelled: Labelled, invoice: Invoice, field: str
     if not value or (net is not None and tax is not None and total is not None and adds_up(net, tax, total)):
         return
     likely = labelled[label] - {Decimal(0)}
-    if likely and abs(value) not in _sums_of(likely) and not _is_subtotal(index, field, value):
+    if likely and abs(value) not in _sums_of_some(likely) and not _is_subtotal(index, field, value):
         words = " or ".join(format(one, "f") for one in sorted(likely)[:3])
         message = f"The document prints {words} as its {_WORDS[field]}, but {value} was read."
         yield error("part_not_at_label", field, message)
@@ -121,12 +128,12 @@ def _printed_sum(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     if total is None or (net is not None and tax is not None):
         return
     labelled, subtotals = _beside_labels(index)
-    nets = _sizes(net) or labelled[Label.NET] or subtotals
-    taxes = _sizes(tax) or labelled[Label.TAX]
+    nets = size_of(net) or labelled[Label.NET] or subtotals
+    taxes = size_of(tax) or labelled[Label.TAX]
     others = (labelled[Label.OTHER] | _between(index, nets, abs(total))) - nets - taxes - {abs(total)}
     if not nets or not taxes or len(taxes) > _MOST_TAXES or len(others) > _MOST_OTHERS or abs(total) in nets:
         return
-    reachable = {base + part for base in nets for part in _sums_of(taxes)}
+    reachable = {base + part for base in nets for part in _sums_of_some(taxes)}
     differences = _differences(others)
     if not any(any_adds_up(start, differences, abs(total)) for start in reachable):
         base, part = max(nets), max(taxes)
@@ -160,11 +167,9 @@ def _beside_labels(index: DocumentIndex) -> tuple[Labelled, set[Decimal]]:
     return labelled, subtotals
 
 
-def _sums_of(amounts: Collection[Decimal]) -> set[Decimal]:
-    """Return the sums of all choices of at least one amount."""
-    chosen = sorted(amounts)[:_MOST_TAXES]
-    choices = itertools.chain.from_iterable(itertools.combinations(chosen, n) for n in range(1, len(chosen) + 1))
-    return {sum(choice, Decimal(0)) for choice in choices} | set(amounts)
+def _sums_of_some(amounts: Collection[Decimal]) -> set[Decimal]:
+    """Return the amounts and the sums of all choices of the smallest ones."""
+    return sums_of_choices(sorted(amounts)[:_MOST_TAXES]) | set(amounts)
 
 
 def _differences(others: Collection[Decimal]) -> list[Decimal]:

@@ -37,10 +37,10 @@ class _Exact(TypeDecorator[Decimal]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's
         return None if value is None else format(value, "f")
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - the library's
         return None if value is None else Decimal(value)
 
 
@@ -50,14 +50,15 @@ class _Time(TypeDecorator[datetime.datetime]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's
         return None if value is None else time_text(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002 - the library's
         return None if value is None else datetime.datetime.fromisoformat(value)
 
 
 def time_text(value: datetime.datetime) -> str:
+    """Return a time as it is kept, to be compared with what is read as text."""
     return value.astimezone(datetime.UTC).isoformat(timespec="microseconds")
 
 
@@ -67,10 +68,10 @@ class _Day(TypeDecorator[datetime.date]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: datetime.date | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: datetime.date | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's
         return None if value is None else value.isoformat()
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.date | None:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.date | None:  # noqa: ARG002 - the library's
         return None if value is None else datetime.date.fromisoformat(value)
 
 

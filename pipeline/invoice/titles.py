@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from pipeline.invoice.checks import error, warning
-from pipeline.invoice.index import DocumentIndex
+from pipeline.invoice.index import CELL, DocumentIndex
 from pipeline.invoice.labels import Label, leading, mentions, mentions_any, said
 from pipeline.invoice.model import Finding, Invoice, Kind
 from pipeline.invoice.references import Standing, references
@@ -19,7 +19,6 @@ _TITLE_WORDS = 5
 _LONG_TITLE_WORDS = 9
 # Further down stand the references of an invoice: its order, its delivery note.
 _HEAD_LINES = 20
-_CELL = re.compile(r"\S+(?: \S+)*")
 # What may follow the name of a document in its title; anything else makes it the beginning of a sentence.
 _BEHIND_NAME = re.compile(
     r"(?:\w*\d\w*|no|nr|num|number|numero|nummer|n|zu|zur|vom|for|regarding|of|dated|pour|du|de|del|di|per|til|van|invoice"
@@ -96,7 +95,7 @@ def _preparing_title(index: DocumentIndex) -> str | None:
         return None
     first = (line.text for line in index.lines if line.page == index.first_page and not line.plain)
     head = list(itertools.islice((text for text in first if text.strip()), _HEAD_LINES))
-    cells = (cell for text in head for cell in _CELL.findall(text) if ":" not in cell)
+    cells = (cell for text in head for cell in CELL.findall(text) if ":" not in cell)
     return next((cell for cell in cells if _is_named(cell, "preparing_document", _TITLE_WORDS)), None)
 
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 
 from pipeline.document.model import Document
 from pipeline.invoice.checks import error
+from pipeline.invoice.currencies import is_currency
 from pipeline.invoice.dates import date_candidates
-from pipeline.invoice.model import ExtractedParty, Extraction, Finding, Invoice, LineItem, Party, Tax
-from pipeline.invoice.numbers import candidates, is_currency
+from pipeline.invoice.model import (
+    Adjustment,
+    ExtractedAdjustment,
+    ExtractedLine,
+    Extraction,
+    Finding,
+    Invoice,
+    LineItem,
+    OwnValue,
+    Party,
+    Tax,
+)
+from pipeline.invoice.numbers import candidates
+from pipeline.invoice.own_fields import OwnField, OwnType, misfit
+from pipeline.invoice.paths import leaves
 
 
 def only_seen(document: Document) -> bool:
@@ -18,50 +32,83 @@ def only_seen(document: Document) -> bool:
     return any(page.picture for page in document.pages) and not document.text.strip()
 
 
-def as_claimed(claim: Extraction) -> Invoice:
+def as_claimed(claim: Extraction, own_fields: Sequence[OwnField] = ()) -> Invoice:
     """Return what the model said as far as it can be read in one way only."""
     code = (claim.currency or "").upper()
+    total = _amount(claim.total_amount)
+    sign = -1 if total is not None and total < 0 else 1
     return Invoice(
         invoice_number=claim.invoice_number,
         date=_day(claim.date),
         due_date=_day(claim.due_date),
         currency=code if is_currency(code) else None,
-        total_amount=_amount(claim.total_amount),
+        total_amount=total,
         net_amount=_amount(claim.net_amount),
         tax_amount=_amount(claim.tax_amount),
         taxes=tuple(Tax(rate=_amount(t.rate), base=_amount(t.base), amount=_amount(t.amount)) for t in claim.taxes),
-        vendor=_party(claim.vendor),
-        buyer=_party(claim.buyer),
-        line_items=tuple(
-            LineItem(
-                description=line.description,
-                quantity=_amount(line.quantity),
-                unit_price=_amount(line.unit_price),
-                total=_amount(line.total),
-            )
-            for line in claim.line_items
-        ),
+        vendor=Party(**claim.vendor.model_dump()),
+        buyer=Party(**claim.buyer.model_dump()),
+        line_items=tuple(map(_line, claim.line_items)),
+        delivery_date=_day(claim.delivery_date),
+        order_reference=claim.order_reference,
+        buyer_reference=claim.buyer_reference,
+        allowances=tuple(_adjustment(one, sign) for one in claim.allowances),
+        charges=tuple(_adjustment(one, sign) for one in claim.charges),
+        prepaid_amount=_signed(claim.prepaid_amount, sign),
+        payable_amount=_amount(claim.payable_amount),
+        own_fields={field.name: _own(field, claim.own_fields.get(field.name)) for field in own_fields},
     )
 
 
 def not_verifiable(invoice: Invoice) -> Iterator[Finding]:
     """Yield a finding for every value, for none of them was found by code."""
     message = "The model read this from a picture; it could not be looked up in the document."
-    data = invoice.to_json()
-    yield from (error("not_verifiable", path, message) for path in _paths(data.items(), ""))
+    for path, value in leaves(invoice.to_json()):
+        if value is not None:
+            yield error("not_verifiable", path, message)
 
 
-def _paths(entries: Iterable[tuple[str, object]], start: str) -> Iterator[str]:
-    for name, value in entries:
-        match value:
-            case None:
-                continue
-            case dict():
-                yield from _paths(value.items(), f"{start}{name}.")
-            case list() | tuple():
-                yield from _paths(((str(place), entry) for place, entry in enumerate(value)), f"{start}{name}.")
-            case _:
-                yield f"{start}{name}"
+def misfits(claim: Extraction, own_fields: Sequence[OwnField]) -> Iterator[Finding]:
+    """Yield a finding for every field of the user's own whose value is not of the form asked for."""
+    for field in own_fields:
+        said = claim.own_fields.get(field.name)
+        wrong = misfit(field, str(said)) if said is not None else None
+        if wrong is not None:
+            yield wrong
+
+
+def _line(claim: ExtractedLine) -> LineItem:
+    return LineItem(
+        description=claim.description,
+        quantity=_amount(claim.quantity),
+        unit_price=_amount(claim.unit_price),
+        total=_amount(claim.total),
+    )
+
+
+def _adjustment(claim: ExtractedAdjustment, sign: int) -> Adjustment:
+    return Adjustment(reason=claim.reason, amount=_signed(claim.amount, sign))
+
+
+def _signed(claim: Decimal | str | None, sign: int) -> Decimal | None:
+    """Return an amount with the sign of the total: printed with a minus, it is taken off all the same."""
+    amount = _amount(claim)
+    return None if amount is None else sign * abs(amount)
+
+
+def _own(field: OwnField, claim: Decimal | str | None) -> OwnValue:
+    if claim is None or misfit(field, str(claim)) is not None:
+        return None
+    match field.type:
+        case OwnType.TEXT | OwnType.IDENTIFIER:
+            return str(claim)
+        case OwnType.DATE:
+            day = _day(str(claim))
+            return day.isoformat() if day else None
+        case OwnType.AMOUNT | OwnType.NUMBER | OwnType.INTEGER:
+            amount = _amount(claim)
+            is_fitting = amount is None or field.type is not OwnType.INTEGER or amount == amount.to_integral_value()
+            return amount if is_fitting else None
 
 
 def _amount(claim: Decimal | str | None) -> Decimal | None:
@@ -74,7 +121,3 @@ def _amount(claim: Decimal | str | None) -> Decimal | None:
 def _day(claim: str | None) -> date | None:
     days = date_candidates(claim) if claim else ()
     return days[0] if len(days) == 1 else None
-
-
-def _party(claim: ExtractedParty) -> Party:
-    return Party(name=claim.name, address=claim.address, vat_id=claim.vat_id, iban=claim.iban)

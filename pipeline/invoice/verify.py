@@ -17,37 +17,36 @@ from pipeline.invoice.further import further_doubts, ground_further
 from pipeline.invoice.grounding import Grounding
 from pipeline.invoice.hints import with_hints
 from pipeline.invoice.index import DocumentIndex, index_of
+from pipeline.invoice.line_grounding import ground_lines
 from pipeline.invoice.memo import remembering
-from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, Kind, Severity
+from pipeline.invoice.model import (
+    Evidence,
+    ExtractedAdjustment,
+    ExtractedLine,
+    ExtractedParty,
+    ExtractedTax,
+    Extraction,
+    Finding,
+    Invoice,
+    Kind,
+    Severity,
+)
 from pipeline.invoice.own_fields import OwnField, check_own_fields, ground_own_fields
 from pipeline.invoice.paths import KIND_PATH
 from pipeline.invoice.recognised import recognition_doubts
 from pipeline.invoice.splitting import split_document
 from pipeline.invoice.titles import invoice_signs
-from pipeline.invoice.unverified import as_claimed, not_verifiable, only_seen
+from pipeline.invoice.unverified import as_claimed, misfits, not_verifiable, only_seen
 
+# What a correction may name; fields of the user's own are known by their agent's file.
 _LISTS = {
-    "taxes": ("rate", "base", "amount"),
-    "line_items": ("description", "quantity", "unit_price", "total"),
-    "allowances": ("reason", "amount"),
-    "charges": ("reason", "amount"),
+    "taxes": ExtractedTax.model_fields,
+    "line_items": ExtractedLine.model_fields,
+    "allowances": ExtractedAdjustment.model_fields,
+    "charges": ExtractedAdjustment.model_fields,
 }
-_PARTIES = dict.fromkeys(("vendor", "buyer"), ("name", "address", "vat_id", "iban", "bic"))
-_PLAIN = (
-    "kind",
-    "invoice_number",
-    "date",
-    "due_date",
-    "currency",
-    "total_amount",
-    "net_amount",
-    "tax_amount",
-    "delivery_date",
-    "order_reference",
-    "buyer_reference",
-    "prepaid_amount",
-    "payable_amount",
-)
+_PARTIES = dict.fromkeys(("vendor", "buyer"), ExtractedParty.model_fields)
+_NAMES = Extraction.model_fields.keys() - {"own_fields"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _verified(
         said = lay_over(Invoice(), {}, _missed_invoice(index), values=_of_kind(by_person), look=printed_place(index))
         return Verified(Kind.OTHER, findings=said.findings)
     if only_seen(document):
-        return _only_seen(extraction, by_person, index)
+        return _only_seen(extraction, index, own_fields=own_fields, by_person=by_person)
     grounding = Grounding(index, extraction.kind)
     grounded = _grounded(grounding, extraction, own_fields)
     derived = derive(grounded, extraction, grounding.evidence, grounding.findings)
@@ -159,7 +158,7 @@ def _grounded(grounding: Grounding, extraction: Extraction, own_fields: Sequence
         taxes=tuple(grounding.tax(number, tax) for number, tax in enumerate(extraction.taxes)),
         vendor=grounding.party("vendor", extraction.vendor),
         buyer=grounding.party("buyer", extraction.buyer),
-        line_items=grounding.lines(extraction.line_items),
+        line_items=ground_lines(grounding, extraction.line_items),
         **further,
         own_fields=ground_own_fields(grounding, extraction, own_fields),
     )
@@ -169,12 +168,15 @@ def _of_kind(by_person: Sequence[PersonsValue]) -> list[PersonsValue]:
     return [one for one in by_person if one.field == KIND_PATH]
 
 
-def _only_seen(extraction: Extraction, by_person: Sequence[PersonsValue], index: DocumentIndex) -> Verified:
+def _only_seen(
+    extraction: Extraction, index: DocumentIndex, *, own_fields: Sequence[OwnField], by_person: Sequence[PersonsValue]
+) -> Verified:
     """Return what a model saw on pictures without text: shown, and reviewed, for code can find none of it."""
-    claimed = as_claimed(extraction)
-    unseen = (*not_verifiable(claimed), *check(claimed, extraction.kind))
+    claimed = as_claimed(extraction, own_fields)
+    unseen = (*not_verifiable(claimed), *misfits(extraction, own_fields), *check(claimed, extraction.kind))
     laid = lay_over(claimed, {}, unseen, values=by_person, look=printed_place(index))
-    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings(laid.findings))
+    missing = check_own_fields(laid.invoice.own_fields, own_fields)
+    return Verified(extraction.kind, laid.invoice, laid.evidence, sort_findings([*laid.findings, *missing]))
 
 
 def _with_split(found: Iterable[Finding], document: Document) -> list[Finding]:
@@ -193,7 +195,7 @@ def _missed_invoice(index: DocumentIndex) -> tuple[Finding, ...]:
 
 def _correct(merged: dict[str, Any], path: str, value: object) -> None:
     match path.split("."):
-        case [name] if name in _PLAIN or name in _LISTS or name in _PARTIES:
+        case [name] if name in _NAMES:
             merged[name] = copy.deepcopy(value)
         case [party, name] if name in _PARTIES.get(party, ()):
             current = merged.get(party)

@@ -1,4 +1,4 @@
-"""Make words comparable: no case, no accents, no punctuation, no invisible characters."""
+"""Words of a text: made comparable (no case, accents, punctuation or invisible characters), and kept whole."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def letters_of(text: str) -> str:
     """Return a text's letters and digits, each as one character whatever its case; accents stay."""
     letters = _BETWEEN.sub("", text)
     return letters.lower() if letters.isascii() else "".join(map(_in_one_case, letters))
+
+
+def beginning_of(text: str, most: int) -> str:
+    """Return as much of a text as that many characters hold, up to the end of a word."""
+    return text if len(text) <= most else text[: most + 1].rpartition(" ")[0].rstrip() or text[:most]
 
 
 @functools.lru_cache(maxsize=4096)

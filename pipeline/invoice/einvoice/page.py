@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from stdnum import iban as iban_numbers
-
 from pipeline.document.model import Document
 from pipeline.document.text import visible_characters
+from pipeline.invoice.accounts import accounts_in
 from pipeline.invoice.checks import error, info, warning
 from pipeline.invoice.einvoice.reading import EInvoice
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.labels import Label
-from pipeline.invoice.model import Evidence, Finding, Severity
+from pipeline.invoice.model import QUOTE_CHARACTERS, Evidence, Finding, Severity
 from pipeline.invoice.verify import verify
-from pipeline.invoice.words import squeeze
+from pipeline.invoice.words import beginning_of, squeeze
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def page_evidence(einvoice: EInvoice, shown: Mapping[str, Evidence]) -> dict[str
     nowhere = Evidence(page=1, quote="")
     places = {path: shown.get(path, nowhere) for path in einvoice.quotes}
     return {
-        path: Evidence(page=places[path].page, quote=quote[:160], box=places[path].box)
+        path: Evidence(page=places[path].page, quote=beginning_of(quote, QUOTE_CHARACTERS), box=places[path].box)
         for path, quote in einvoice.quotes.items()
     }
 
@@ -80,8 +78,6 @@ _OTHERWISE_LABELLED = frozenset(
 _TOTAL_LABELS = (Label.GRAND_TOTAL, Label.DUE, Label.TOTAL)
 _MAX_LINES = 200
 _USABLE_CHARACTERS = 60
-# Looked for at every place, for a match takes in what stands behind the number.
-_ACCOUNT = re.compile(r"\b(?=([A-Z]{2}\d\d[A-Z0-9 \u00a0]{11,40}))")
 
 
 def _claims(einvoice: EInvoice) -> dict[str, Any]:
@@ -125,22 +121,12 @@ def _elsewhere(einvoice: EInvoice, findings: tuple[Finding, ...]) -> Iterator[Fi
 def _other_accounts(einvoice: EInvoice, document: Document) -> Iterator[Finding]:
     """Find an account on the page that the XML does not name, where the XML's own is not there: money may go astray."""
     own = einvoice.invoice.vendor.iban
-    strange = {number for number in _accounts(document) if number.casefold() not in einvoice.accounts}
+    texts = (text for page in document.pages for text in (page.text, page.plain))
+    printed = {number for text in texts for number in accounts_in(text)}
+    strange = {number for number in printed if number.casefold() not in einvoice.accounts}
     if own and strange and own.casefold() not in squeeze(document.text):
         words = " and ".join(sorted(strange)[:3])
         yield _mismatch(Severity.ERROR, "vendor.iban", f"The XML says {own}, but the page says {words}.")
-
-
-def _accounts(document: Document) -> Iterator[str]:
-    """Yield the valid account numbers on the pages."""
-    for page in document.pages:
-        for match in _ACCOUNT.finditer(f"{page.text}\n{page.plain}"):
-            words = match[1].split()
-            for count in range(len(words), 0, -1):
-                number = squeeze("".join(words[:count])).upper()
-                if iban_numbers.is_valid(number):
-                    yield number
-                    break
 
 
 def _mismatch(severity: Severity, field: str, message: str) -> Finding:

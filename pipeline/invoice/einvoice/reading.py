@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pipeline.invoice.checks import error, info, warning
+from pipeline.invoice.checks import error, info, quoted, warning
 from pipeline.invoice.einvoice.syntaxes import SYNTAXES, Paths, Rows, Syntax, kind_of
 from pipeline.invoice.einvoice.xml import Node, XmlRefused, parse, qualified_name
 from pipeline.invoice.model import Adjustment, Finding, Invoice, Kind, LineItem, Party, Tax
@@ -78,10 +78,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(
         ("total_amount", "net_amount", "tax_amount", "prepaid_amount", "rounding_amount", "payable_amount"), _amount
     ),
-    **dict.fromkeys(
-        ("rate", "base", "amount", "quantity", "unit_price", "total"),
-        _amount,
-    ),
+    **dict.fromkeys(("rate", "base", "amount", "quantity", "unit_price", "total"), _amount),
 }
 # These can be said only once.
 _SINGLE = frozenset(
@@ -126,13 +123,13 @@ class _Reading:
         read = _READERS.get(name, _text)
         value = read(found[0].text)
         if path in _SINGLE and any(read(other.text) != value for other in found[1:]):
-            words = " and ".join(node.text[:80] for node in found[:3])
+            words = " and ".join(quoted(node.text) for node in found[:3])
             self.findings.append(error("xml_value_ambiguous", path, f"The XML says it twice: {words}."))
         if value is not None:
             self.quotes[path] = found[0].quote
             return value
         make = error if path in _SINGLE else warning
-        message = f"The XML says “{found[0].text[:80]}”, which cannot be read."
+        message = f"The XML says {quoted(found[0].text)}, which cannot be read."
         self.findings.append(make("xml_value_unreadable", path, message))
         return None
 

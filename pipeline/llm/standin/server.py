@@ -145,14 +145,6 @@ class StandInServer:
         self._runner = runner
         _log.info("standin.started", base_url=self.base_url, slots=self.settings.slots)
 
-    def unload(self) -> None:
-        """Take the model away: calls are refused until `load`."""
-        self.loaded = False
-
-    def load(self) -> None:
-        """Put the model back."""
-        self.loaded = True
-
     async def wait_until(self, condition: Callable[[Statistics], bool]) -> None:
         """Return as soon as the statistics fulfil the condition."""
         while not condition(self.stats):
@@ -389,7 +381,6 @@ class StandInServer:
                 seconds=self._now() - exchange.started,
             )
         )
-
         self._tell_change()
 
     def _tell_change(self) -> None:
