@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -106,6 +106,10 @@ async def examine_setup(settings: Settings) -> AsyncIterator[Check]:
     yield _watch_check(settings)
     yield _daemon_check(settings)
     yield _scan_check(settings.scan)
+    if settings.daemon.engine == "cluster":
+        for check in await anyio.to_thread.run_sync(_examine_cluster, settings):
+            yield check
+        return
     async for check in _examine_hosts(settings):
         yield check
 
@@ -150,6 +154,17 @@ def context_check(model: ModelFacts, llm: HostSettings) -> Check:
     return Check("context", Grade.GOOD, seen)
 
 
+def cluster_checks(found: Mapping[str, Any]) -> list[Check]:
+    """Say who is there to work, by a survey of the cluster; each worker looks at its host itself."""
+    if found["error"]:
+        return [Check("database", Grade.BAD, found["error"], found["hint"])]
+    seen = f"reached and prepared, {found['queued']} jobs wait and {found['running']} are worked on"
+    workers = [_worker_check(one) for one in found["workers"]]
+    if not any(check.grade is Grade.GOOD for check in workers):
+        workers.append(Check("workers", Grade.BAD, "none is at work", "start one: pipeline worker --host NAME"))
+    return [Check("database", Grade.GOOD, seen), *workers]
+
+
 async def _examine_hosts(settings: Settings) -> AsyncIterator[Check]:
     """Yield the checks of every host; one that is away keeps nobody from working while another is there."""
     hosts = _hosts(settings.llm)
@@ -173,6 +188,25 @@ async def _examine_hosts(settings: Settings) -> AsyncIterator[Check]:
         is_all = working == len(hosts)
         remedy = "" if is_all else "mend what is said of the others, or take them out of [[llm.hosts]]"
         yield Check(_HOSTS, Grade.GOOD if is_all else Grade.POOR, f"{working} of {len(hosts)} hosts", remedy)
+
+
+def _examine_cluster(settings: Settings) -> list[Check]:
+    from pipeline.cluster.survey import survey  # noqa: PLC0415 - loads what only clusters need
+
+    with open_folders(settings) as folders:
+        assert folders.shared is not None
+        return cluster_checks(survey(folders.shared, settings.cluster))
+
+
+def _worker_check(worker: Mapping[str, Any]) -> Check:
+    who = f"{worker['machine']}, process {worker['pid']}"
+    if worker["lost"]:
+        seen = f"{who}: silent for {worker['silent_seconds']:.0f} s"
+        return Check("worker", Grade.POOR, seen, "the others take over its jobs; look at its log")
+    if not worker["places"]:
+        remedy = f"it steps in when {worker['host']} is there and has a place; `pipeline doctor` there looks at it"
+        return Check("worker", Grade.POOR, f"{who}: waits for a place", remedy)
+    return Check("worker", Grade.GOOD, f"{who}: at {worker['host']}, places: {worker['places']}")
 
 
 def _told(check: Check, grade: Grade) -> Check:

@@ -27,7 +27,9 @@ from pipeline.cluster.presence import Presence, executors
 from pipeline.cluster.recovery import Recovery
 from pipeline.cluster.survey import survey
 from pipeline.cluster.task import Task
+from pipeline.config import Settings
 from pipeline.disk import Disk
+from pipeline.doctor import Grade, examine_setup
 from pipeline.errors import ConfigError, StorageFault
 from pipeline.index import JobIndex
 from pipeline.invoice.store import InvoiceStore
@@ -453,3 +455,24 @@ async def test_a_pause_that_is_over_when_it_is_looked_at_breaks_nothing(
             await hub.drained()
     (job,) = outbox.jobs(State.FAILED)
     assert (job.result() or {})["error"]["type"] == "OutputFault"
+
+
+async def test_doctor_looks_at_database_and_workers(
+    prepared: ClusterSettings, database: Engine, tmp_path: Path
+) -> None:
+    """Not at model servers, which only workers have to reach; a database that is away comes with a remedy."""
+    here = Presence(database, "w", host="http://gpu-1:1234/v1", release="1")
+    assert here.enter()
+    here.take_places(2, 4)
+    folders = {"inbox": str(tmp_path / "inbox"), "outbox": str(tmp_path / "outbox")}
+    settings = Settings.model_validate({"folders": folders, "daemon": {"engine": "cluster"}})
+    settings = settings.model_copy(update={"cluster": prepared})
+    checks = [check async for check in examine_setup(settings)]
+    assert [(check.name, check.grade) for check in checks[-2:]] == [("database", Grade.GOOD), ("worker", Grade.GOOD)]
+    here.leave()
+    with database.begin() as connection:
+        connection.execute(text("UPDATE pipeline_schema SET version = 99"))
+    *_, last = [check async for check in examine_setup(settings)]
+    assert (last.name, last.grade) == ("database", Grade.BAD)
+    assert "99" in last.seen
+    assert last.remedy

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from pipeline.app import open_folders
 from pipeline.config import Settings, shipped_config
-from pipeline.doctor import Check, Grade, context_check, examine_setup, model_check, verdict
+from pipeline.doctor import Check, Grade, cluster_checks, context_check, examine_setup, model_check, verdict
 from pipeline.errors import ConfigError
 from pipeline.llm.discovery import HostFacts, ModelFacts
 from pipeline.llm.pool import LlmSettings
@@ -202,3 +203,26 @@ async def test_an_agent_that_names_an_unknown_tool_is_found_before_any_document(
     assert "store_invoice, terminate" in refused.value.hint
     check = (await examined(settings))["agents"]
     assert (check.grade, check.remedy) == (Grade.BAD, refused.value.hint)
+
+
+def worker(**how: Any) -> dict[str, Any]:
+    at_work = {"machine": "gpu-1", "pid": 7, "host": "http://gpu-1:1234/v1", "places": 4}
+    return {**at_work, "silent_seconds": 1.0, "lost": False, **how}
+
+
+@pytest.mark.parametrize(
+    ("workers", "grades", "told"),
+    [
+        ([worker()], [Grade.GOOD], "Everything needed"),
+        ([worker(), worker(lost=True)], [Grade.GOOD, Grade.POOR], "Everything needed"),
+        ([worker(places=0)], [Grade.POOR, Grade.BAD], "cannot work"),
+        ([], [Grade.BAD], "cannot work"),
+    ],
+)
+def test_a_cluster_works_while_a_worker_does(workers: list[dict[str, Any]], grades: list[Grade], told: str) -> None:
+    """One that waits or is lost is told of; without any at work nothing is done."""
+    found = {"queued": 3, "running": 1, "workers": workers, "error": None, "hint": ""}
+    database, *checks = cluster_checks(found)
+    assert (database.grade, [check.grade for check in checks]) == (Grade.GOOD, grades)
+    assert told in verdict([database, *checks])
+    assert all(check.remedy for check in checks if check.grade is not Grade.GOOD)

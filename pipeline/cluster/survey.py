@@ -1,4 +1,4 @@
-"""One look at the cluster, for `status`."""
+"""One look at the cluster, for `status` and `doctor`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.postgres import ClusterSettings, require_postgres
 
 def survey(engine: Engine, settings: ClusterSettings) -> dict[str, Any]:
     """Return plain JSON: jobs queued and running, each worker, and what is wrong where the database cannot be asked."""
-    found: dict[str, Any] = {"queued": None, "running": None, "workers": [], "error": None}
+    found: dict[str, Any] = {"queued": None, "running": None, "workers": [], "error": None, "hint": ""}
     try:
         require_postgres(engine)
         cluster = Cluster(engine)
         counts = {"queued": cluster.count(Condition.WAITING), "running": cluster.count(Condition.RUNNING)}
         known = executors(engine)
     except PipelineError as error:
-        return {**found, "error": error.message}
+        return {**found, "error": error.message, "hint": error.hint}
     grace, frozen = settings.grace_seconds, settings.frozen_seconds
     workers = [
         {
