@@ -77,6 +77,8 @@ class ClusterSettings(BaseModel, frozen=True, extra="forbid"):
     connect_timeout_seconds: int = Field(10, ge=1, le=600, description="longest wait for one connection, in seconds")
 
 
+# A busy machine may leave a process that long in the middle of a transaction.
+_LONGEST_STALL_SECONDS = 5.0
 # The last one meets a process that stood still in the middle of a transaction.
 _AWAY_ERRORS = frozenset({"OperationalError", "InterfaceError", "IdleInTransactionSessionTimeout"})
 _metadata = MetaData()
@@ -103,7 +105,8 @@ def connect_options(settings: ClusterSettings, *, name: str) -> dict[str, Any]:
     idle, interval, count = _KEEPALIVE["idle"], _KEEPALIVE["interval"], _KEEPALIVE["count"]
     server = f"-c tcp_keepalives_idle={idle} -c tcp_keepalives_interval={interval} -c tcp_keepalives_count={count}"
     # A process that freezes in the middle of a transaction must not keep what it has locked from those that go on.
-    server += f" -c idle_in_transaction_session_timeout={round(1000 * settings.frozen_seconds)}"
+    frozen_seconds = max(settings.frozen_seconds, _LONGEST_STALL_SECONDS)
+    server += f" -c idle_in_transaction_session_timeout={round(1000 * frozen_seconds)}"
     return {
         "application_name": name,
         "connect_timeout": settings.connect_timeout_seconds,
