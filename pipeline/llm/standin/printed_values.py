@@ -198,9 +198,7 @@ def _parts_of(match: re.Match[str]) -> tuple[int, int, int] | None:
     else:
         year, month, day = int(groups["c"]), int(groups["b"]), int(groups["a"])
         year += 2000 if year < 100 else 0
-        if not (1 <= min(month, day) <= 12 and max(month, day) <= 31 and min(month, day) >= 1):
-            return None
-        return year, month, day
+        return (year, month, day) if 1 <= min(month, day) <= 12 and max(month, day) <= 31 else None
     return (year, month, day) if 1 <= month <= 12 and 1 <= day <= 31 else None
 
 
