@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterable
 from itertools import takewhile
 from pathlib import Path
@@ -175,14 +174,6 @@ def storage_fault(error: OSError) -> StorageFault | None:
         return None
     hint = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make the folder writable again"
     return StorageFault(f"{error.filename or 'the disk'}: {error.strerror}", hint=f"{hint}; work goes on by itself")
-
-
-def is_plain_file(path: Path) -> bool:
-    """Say whether the path is a regular file itself, not a link to one."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
 
 
 def names_in(folder: Path) -> Iterable[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -457,11 +458,10 @@ def _holds(path: Path, sha256: str) -> bool:
 
 
 def _free(path: Path) -> Path:
-    """Return the path, or one beside it where another file has taken the name."""
-    numbers = range(2, 1000)
-    candidates = (path, *(path.with_stem(f"{path.stem}-{number}") for number in numbers))
-    return next((one for one in candidates if not one.exists()), path)
+    """Return the path, or one beside it where other files have taken the name; it ends behind the last of them."""
+    others = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(one for one in chain((path,), others) if not one.exists())
 
 
-def _signature(stat: Any) -> tuple[int, ...]:
+def _signature(stat: os.stat_result) -> tuple[int, ...]:
     return (stat.st_size, stat.st_mtime_ns)

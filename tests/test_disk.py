@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.disk import Disk, is_plain_file, names_in
+from pipeline.disk import Disk, names_in
 
 
 class LoggedDisk(Disk):
@@ -240,10 +240,3 @@ def test_a_folder_goes_with_all_that_is_in_it(tmp_path: Path) -> None:
 def test_names_in_a_missing_folder_are_none(tmp_path: Path) -> None:
     """A folder that is not there holds nothing."""
     assert list(names_in(tmp_path / "gone")) == []
-
-
-def test_only_a_regular_file_itself_is_plain(tmp_path: Path) -> None:
-    """Neither a link to a file nor a folder nor nothing counts."""
-    (tmp_path / "file").write_bytes(b"")
-    (tmp_path / "link").symlink_to(tmp_path / "file")
-    assert [is_plain_file(tmp_path / name) for name in ("file", "link", ".", "gone")] == [True, False, False, False]

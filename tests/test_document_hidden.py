@@ -13,6 +13,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from pipeline.document.combine import combined
+from pipeline.document.hidden.colours import uniform_colour
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import Document
 from pipeline.document.parse import parse_file
@@ -349,3 +350,16 @@ def test_a_form_field_is_read_only_where_a_person_sees_it(change: str, tmp_path:
     document = read(tmp_path, data)
     assert ("9999.99" in document.text) == (change == "none")
     assert any("form fields" in notice.text for notice in document.notices) == (change != "none")
+
+
+class Pixels(dict[str, int]):
+    """Stand for a picture of one white."""
+
+    def get_data(self) -> bytes:
+        return b"\xff" * 12
+
+
+@pytest.mark.parametrize("space", ["/DeviceRGB", ["/CalRGB", {}], ["/ICCBased", {"/N": 3}]])
+def test_a_picture_of_one_colour_is_known_in_every_space_of_three_parts(space: object) -> None:
+    """White letters hide on a white picture, whichever way its white is written."""
+    assert uniform_colour(Pixels({"/Width": 2, "/Height": 2}), space) == (1.0, 1.0, 1.0)

@@ -286,6 +286,28 @@ def test_a_file_that_changes_during_the_claim_goes_back(
     assert claim(outbox, path).record().claim is not None
 
 
+class RetakenName(HookedDisk):
+    """Let the claimed file have changed, and another one come under its name."""
+
+    def _rename(self, source: Path, target: Path) -> None:
+        super()._rename(source, target)
+        if source.parent.name == "inbox":
+            target.write_bytes(b"content and more")
+            source.write_bytes(b"another file")
+
+
+def test_a_file_that_goes_back_never_takes_the_place_of_another(tmp_path: Path, database: Engine) -> None:
+    """Where its name was taken meanwhile, and a thousand names beside it, it gets the next one."""
+    outbox = Outbox(tmp_path / "outbox", RetakenName(), JobIndex(database))
+    outbox.prepare()
+    path = drop(tmp_path)
+    for number in range(2, 1000):
+        path.with_stem(f"{path.stem}-{number}").touch()
+    assert isinstance(outbox.claim(path, "invoice"), NotClaimed)
+    assert path.read_bytes() == b"another file"
+    assert path.with_stem(f"{path.stem}-1000").read_bytes() == b"content and more"
+
+
 def test_a_file_that_was_only_touched_during_the_claim_is_taken(
     tmp_path: Path, outbox: Outbox, disk: HookedDisk
 ) -> None:

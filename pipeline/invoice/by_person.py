@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.invoice.checks import error, info, warning
+from pipeline.invoice.checks import NOT_IN_DOCUMENT, error, info, warning
 from pipeline.invoice.evidence import find_money, find_rate, quote
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.model import Evidence, Finding, Invoice, Severity
 from pipeline.invoice.paths import KIND_PATH, Leaf, leaf_of, same, value_at, with_value
 
 CORRECTED = "corrected_by_person"
-_ABSENT = "not_in_document"
 # These say themselves why the value was not looked for in the document.
 _MISFITS = ("own_field_pattern", "own_field_too_long")
 # What a person settles by choosing one of the document's readings.
@@ -129,4 +128,4 @@ def _absent(one: PersonsValue, own: Sequence[Finding]) -> Finding:
     """Say that the document does not show the value, as severely as what was read was doubted."""
     make = warning if own and all(each.severity is not Severity.ERROR for each in own) else error
     message = f"{_shown(one.value)} was given by {one.by}, but the document does not show it."
-    return make(_ABSENT, one.field, message)
+    return make(NOT_IN_DOCUMENT, one.field, message)

@@ -21,6 +21,8 @@ from pipeline.invoice.currencies import is_currency
 from pipeline.invoice.model import Adjustment, Finding, Invoice, Kind, LineItem, Party, Severity, Tax
 from pipeline.invoice.words import beginning_of
 
+# The code of what was read, but does not stand in the document.
+NOT_IN_DOCUMENT = "not_in_document"
 # EN 16931 rounds per tax line; sums may be off by half a cent each, a whole one is what invoices show.
 CENT = Decimal("0.01")
 # Cash is rounded to five hundredths in some countries.

@@ -11,11 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from pipeline.invoice.checks import CENT, error, info, is_product
+from pipeline.invoice.checks import CENT, NOT_IN_DOCUMENT, error, info, is_product
 from pipeline.invoice.model import Evidence, Extraction, Finding, Invoice, LineItem
 from pipeline.invoice.numbers import candidates
-
-_ABSENT = "not_in_document"
 
 
 class Derived(NamedTuple):
@@ -40,10 +38,10 @@ def derive(
     A value that was not read at all stays unknown, and the total of the invoice is never derived.
     """
     left = list(findings)
-    absent = {finding.field for finding in left if finding.code == _ABSENT}
+    absent = {finding.field for finding in left if finding.code == NOT_IN_DOCUMENT}
     found = [one for one in _candidates(invoice, extraction, absent) if all(path in evidence for path in one.sources)]
     paths = {one.path for one in found}
-    kept = [_graver(one, invoice) for one in left if not (one.code == _ABSENT and one.field in paths)]
+    kept = [_graver(one, invoice) for one in left if not (one.code == NOT_IN_DOCUMENT and one.field in paths)]
     places = {one.path: _place(one, evidence) for one in found}
     return Derived(_with(invoice, found), {**evidence, **places}, (*kept, *map(_told, found)))
 
@@ -78,10 +76,10 @@ def _claims(read: Decimal | str | None) -> tuple[Decimal, ...]:
 def _graver(finding: Finding, invoice: Invoice) -> Finding:
     """Make an error of a price that is neither printed nor fits its line: something was misread there."""
     group, _, name = finding.field.partition(".")
-    if finding.code != _ABSENT or group != "line_items" or not name.endswith(".unit_price"):
+    if finding.code != NOT_IN_DOCUMENT or group != "line_items" or not name.endswith(".unit_price"):
         return finding
     line = invoice.line_items[int(name.partition(".")[0])]
-    return error(_ABSENT, finding.field, finding.message) if line.quantity and line.total else finding
+    return error(NOT_IN_DOCUMENT, finding.field, finding.message) if line.quantity and line.total else finding
 
 
 def _place(one: _Value, evidence: Mapping[str, Evidence]) -> Evidence:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import date
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, error, info, is_rate, quoted, warning
+from pipeline.invoice.checks import NOT_IN_DOCUMENT, adds_up, error, info, is_rate, quoted, warning
 from pipeline.invoice.currencies import currencies_of, decimals_of, is_currency
 from pipeline.invoice.dates import date_candidates
 from pipeline.invoice.evidence import (
@@ -74,7 +74,7 @@ class Grounding:
 
     def table(self) -> Table:
         """Return where the lines were found, once they are grounded."""
-        absent = frozenset(finding.field for finding in self.findings if finding.code == "not_in_document")
+        absent = frozenset(finding.field for finding in self.findings if finding.code == NOT_IN_DOCUMENT)
         return Table(self.index, self.rows, self.money, absent)
 
     def number(self, claim: str | None) -> str | None:
@@ -308,7 +308,7 @@ class Grounding:
     def absent(self, path: str, claim: object, severity: Severity) -> None:
         """Tell of a value that the document does not show."""
         message = f"{quoted(str(claim))} was read, but the document does not show it."
-        self.findings.append(_maker(severity)("not_in_document", path, message))
+        self.findings.append(_maker(severity)(NOT_IN_DOCUMENT, path, message))
 
     def _is_labelled(self, place: Text, groups: Collection[str]) -> bool:
         if self.index.is_xml:

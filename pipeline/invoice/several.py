@@ -76,6 +76,7 @@ def heads_an_invoice(index: DocumentIndex, one: Reference) -> bool:
 
 
 def is_same_number(one: str, other: str) -> bool:
+    """Say whether two prints are of one number; one of them may have a prefix that the other lacks."""
     first, second = squeeze(one), squeeze(other)
     return first in second or second in first
 

@@ -62,12 +62,8 @@ def uniform_colour(image: Any, space: Any) -> Colour | None:
     lows, highs = min(samples), max(samples)
     if highs - lows > _NOISE:
         return None
-    count = {"/DeviceRGB": 3, "/DeviceCMYK": 4}.get(_family(space), 0)
-    if count == 0 and _family(space) == "/ICCBased":
-        count = int(_entry(space, 1)["/N"])
-    if count == 0:
-        count = 1
-    return colour_in(space, [samples[part] / 255 for part in range(min(count, len(samples)))])
+    # A table of colours and a special ink have one component.
+    return colour_in(space, [sample / 255 for sample in samples[: _components(space) or 1]])
 
 
 def uniform_alpha(mask: Any) -> float | None:
@@ -106,6 +102,12 @@ def _entry(space: Any, position: int) -> Any:
     return resolved(resolved(space)[position])
 
 
+def _components(space: Any) -> int:
+    """Return how many numbers make a colour in an ordinary colour space, 0 for any other."""
+    family = _family(space)
+    return int(_entry(space, 1)["/N"]) if family == "/ICCBased" else _PLAIN.get(family, 0)
+
+
 def _device(count: int, numbers: Sequence[float]) -> Colour | None:
     match count:
         case 1:
@@ -121,7 +123,7 @@ def _indexed(space: Any, number: int, depth: int) -> Colour | None:
     base, table = _entry(space, 1), _entry(space, 3)
     data = table.get_data() if hasattr(table, "get_data") else getattr(table, "original_bytes", table)
     black = first_colour(base)
-    count = int(_entry(base, 1)["/N"]) if _family(base) == "/ICCBased" else _PLAIN.get(_family(base), 0)
+    count = _components(base)
     if not count and black is None:
         return None
     return colour_in(base, [byte / 255 for byte in data[number * count : (number + 1) * count]], depth=depth)

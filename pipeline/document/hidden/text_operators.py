@@ -9,11 +9,10 @@ from typing import Any
 from pipeline.document.hidden.canvas import IDENTITY, Colour, Matrix, Point, apply, multiply
 from pipeline.document.hidden.painter import LEAST_ALPHA, Operator, Stream, matrix_of
 from pipeline.document.hidden.spans import Place, Reason, Span
-from pipeline.document.hidden.widths import Font
+from pipeline.document.hidden.widths import USUAL_WIDTH, Font
 
 # A gap in thousandths of the size that parts two columns.
 _WIDE_GAP = 2000.0
-_USUAL_WIDTH = 0.5
 _BLANKS = frozenset({0, 32, 160})
 # Where on a piece of text it is looked at: near its ends and in its middle, at half the height of small letters.
 _SHARES = (0.08, 0.5, 0.92)
@@ -135,7 +134,7 @@ def _show(stream: Stream, elements: Sequence[Any]) -> None:
 def _length(stream: Stream, codes: Sequence[int]) -> float:
     """Return how far some letters lead, in units of the text before it is stretched."""
     state = stream.state
-    width = state.font.width(codes) if state.font else _USUAL_WIDTH * len(codes)
+    width = state.font.width(codes) if state.font else USUAL_WIDTH * len(codes)
     gaps = state.letter_gap * len(codes)
     if state.word_gap and (state.font is None or state.font.bytes_per_code == 1):
         gaps += state.word_gap * sum(1 for code in codes if code == 32)

@@ -10,6 +10,9 @@ from typing import Any
 
 from pipeline.document.hidden.references import resolved
 
+# Of a font that does not say how wide its letters are, in parts of the size.
+USUAL_WIDTH = 0.5
+
 
 @dataclass(frozen=True)
 class Font:
@@ -35,11 +38,10 @@ def font_of(resource: Any) -> Font:
             case "/Type3":
                 return _drawn(resource)
             case _:
-                return Font(1, _listed(resource, 0.001), _USUAL_WIDTH)
-    return Font(1, {}, _USUAL_WIDTH)
+                return Font(1, _listed(resource, 0.001), USUAL_WIDTH)
+    return Font(1, {}, USUAL_WIDTH)
 
 
-_USUAL_WIDTH = 0.5
 _MOST_WIDTHS = 20_000
 
 
@@ -72,4 +74,4 @@ def _drawn(resource: Any) -> Font:
     box = [float(resolved(each)) for each in resource.get("/FontBBox", (0, 0, 0, 0))]
     # Many such fonts leave their box empty; nothing is said about their height then.
     height = abs(matrix[3] * (box[3] - box[1])) or 1000.0
-    return Font(1, _listed(resource, abs(matrix[0])), _USUAL_WIDTH, height)
+    return Font(1, _listed(resource, abs(matrix[0])), USUAL_WIDTH, height)

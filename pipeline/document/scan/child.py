@@ -27,8 +27,8 @@ def main(settings_json: str, reading_json: str) -> None:
     def answer(request: Json) -> Json:
         name = request["name"]
         data = load(Path(request["path"]), name=name, max_bytes=reading.max_bytes)
-        page, count = read_page(engine, data, request["page"], name=name, settings=settings, reading=reading)
-        return {"page": page.to_json(), "pages": count}
+        seen = read_page(engine, data, request["page"], name=name, settings=settings, reading=reading)
+        return {"page": seen.page.to_json(), "pages": seen.of}
 
     serve(
         answer,

@@ -50,10 +50,11 @@ class Engine:
         turns = _quarter_turns(quads)
         upright, placed = _turned(picture, quads, turns)
         sample = sorted(placed, key=_width, reverse=True)[:_SAMPLE_LINES]
-        if self._confidence(upright, sample) < _SURE:
+        confidence = self._confidence(upright, sample)
+        if confidence < _SURE:
             upside_down, flipped = _turned(picture, quads, turns + 2)
             other = sorted(flipped, key=_width, reverse=True)[:_SAMPLE_LINES]
-            if self._confidence(upside_down, other) > self._confidence(upright, sample):
+            if self._confidence(upside_down, other) > confidence:
                 upright, placed, turns = upside_down, flipped, turns + 2
         slope = _slope(placed)
         back = _Back(turns, picture.shape[0], picture.shape[1])
@@ -130,10 +131,9 @@ class _Span(NamedTuple):
 
 def _word_spans(read: _Read, step: float, height: float) -> Iterator[_Span]:
     """Yield the words of a line: parted by blanks, and by gaps that are too wide for one."""
-    characters = [(sign, confidence) for sign, confidence in zip(read.text, read.confidences, strict=False)]
     places = iter(read.places)
     word: list[tuple[str, float, float]] = []
-    for sign, confidence in characters:
+    for sign, confidence in zip(read.text, read.confidences, strict=False):
         if sign.isspace():
             if word:
                 yield _span(word, step)

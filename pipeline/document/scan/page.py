@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipeline.document.limits import ReadingSettings
 from pipeline.document.model import RECOGNISED, Box, Page, Word
 from pipeline.document.scan.engine import Engine
@@ -12,10 +14,17 @@ from pipeline.document.scan.settings import ScanSettings
 from pipeline.document.text import clean
 
 
+class SeenPage(NamedTuple):
+    """Hold a page as it is seen; `of` counts the pages of its file."""
+
+    page: Page
+    of: int
+
+
 def read_page(
     engine: Engine, data: bytes, number: int, *, name: str, settings: ScanSettings, reading: ReadingSettings
-) -> tuple[Page, int]:
-    """Return a page of a PDF or of a picture file as it is seen, and how many pages the file has.
+) -> SeenPage:
+    """Return a page of a PDF or of a picture file.
 
     Raise `DocumentError` where there is no such page or it cannot be drawn.
     """
@@ -23,7 +32,7 @@ def read_page(
         picture = pdf_page(data, number, name=name, settings=settings, reading=reading)
     else:
         picture = file_page(data, number, name=name, settings=settings)
-    return page_of(engine.read(picture.pixels), picture, number, settings=settings), picture.of
+    return SeenPage(page_of(engine.read(picture.pixels), picture, number, settings=settings), picture.of)
 
 
 def page_of(read: ScannedPage, picture: PagePicture, number: int, *, settings: ScanSettings) -> Page:

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.document.model import Document
 from pipeline.document.text import visible_characters
 from pipeline.invoice.accounts import accounts_in
-from pipeline.invoice.checks import error, info, warning
+from pipeline.invoice.checks import NOT_IN_DOCUMENT, error, info, warning
 from pipeline.invoice.einvoice.reading import EInvoice
 from pipeline.invoice.index import DocumentIndex, index_of
 from pipeline.invoice.labels import Label
@@ -62,7 +62,6 @@ _COMPARED = {
     "payable_amount": Severity.WARNING,
     "vendor.name": Severity.WARNING,
 }
-_NOT_SHOWN = "not_in_document"
 # What `verify` says of a value that stands on the page, but as something else.
 _OTHERWISE_LABELLED = frozenset(
     {
@@ -91,7 +90,7 @@ def _claims(einvoice: EInvoice) -> dict[str, Any]:
 def _missing(einvoice: EInvoice, findings: tuple[Finding, ...], index: DocumentIndex) -> Iterator[Finding]:
     for finding in findings:
         severity = _COMPARED.get(finding.field)
-        if finding.code != _NOT_SHOWN or severity is None:
+        if finding.code != NOT_IN_DOCUMENT or severity is None:
             continue
         value = einvoice.invoice.vendor.name if "." in finding.field else getattr(einvoice.invoice, finding.field)
         message = f"The XML says {value}, but the page does not show it."

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pipeline.llm.standin.printed_values import iso_date
-
 
 class Kind(StrEnum):
     """Name what a document is."""
@@ -69,7 +67,7 @@ class FurtherFacts:
 
 @dataclass(frozen=True)
 class InvoiceFacts:
-    """Hold what was found in one document; `month_first` says how to read its dates."""
+    """Hold what was found in one document."""
 
     kind: Kind = Kind.OTHER
     number: str | None = None
@@ -84,8 +82,3 @@ class InvoiceFacts:
     buyer: PartyFacts = field(default_factory=PartyFacts)
     lines: tuple[LineFacts, ...] = ()
     further: FurtherFacts = field(default_factory=FurtherFacts)
-    month_first: bool = False
-
-    def iso(self, printed: str | None) -> str | None:
-        """Return a date of this invoice in ISO 8601."""
-        return iso_date(printed, month_first=self.month_first) if printed else None

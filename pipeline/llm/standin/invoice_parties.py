@@ -129,9 +129,7 @@ def _letterhead(layout: Layout, buyer: Cell | None) -> Cell | None:
     ]
     company = next((cell for cell in candidates if _has_legal_form(cell)), None)
     found = company or next(iter(candidates), None)
-    if found is None:
-        return None
-    return _first_part(found)
+    return _first_part(found) if found else None
 
 
 def _first_part(cell: Cell) -> Cell:

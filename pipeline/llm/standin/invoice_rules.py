@@ -19,12 +19,7 @@ from pipeline.llm.standin.invoice_parties import read_parties
 from pipeline.llm.standin.invoice_sums import is_sum_line, read_sums
 from pipeline.llm.standin.labels import Labels, beside, contains_word
 from pipeline.llm.standin.layout import Cell, Layout
-from pipeline.llm.standin.printed_values import (
-    dates_in,
-    identifiers_in,
-    in_period,
-    month_order,
-)
+from pipeline.llm.standin.printed_values import dates_in, identifiers_in, in_period
 from pipeline.llm.standin.xml_rules import is_xml_invoice, read_xml_invoice
 
 _TITLE_LINES = 30
@@ -57,7 +52,6 @@ def read_invoice(text: str) -> InvoiceFacts:
     layout = Layout(text)
     due = _best(_dates(layout, _labels("DUE_DATE"), ()))
     sums = read_sums(layout)
-    currency = read_currency(layout)
     vendor, buyer = read_parties(layout)
     lines = read_lines(layout, is_sum=lambda line: is_sum_line(layout, line))
     further = read_further(layout, sums, lines)
@@ -66,7 +60,7 @@ def read_invoice(text: str) -> InvoiceFacts:
         number=_value(_best(_numbers(layout))),
         date=_date(layout, due),
         due_date=_value(due),
-        currency=currency,
+        currency=read_currency(layout),
         total=sums.total.text if sums.total else None,
         net=sums.net.text if sums.net else None,
         tax=sums.tax.text if sums.tax else None,
@@ -75,7 +69,6 @@ def read_invoice(text: str) -> InvoiceFacts:
         buyer=buyer,
         lines=without_adjustments(lines, (*further.allowances, *further.charges)),
         further=further,
-        month_first=_month_first(text, currency),
     )
 
 
@@ -171,11 +164,6 @@ def _dates(layout: Layout, labels: Labels, others: tuple[str, ...]) -> Iterator[
 def _lateness(cell: Cell) -> float:
     """Return a small penalty for what stands far down: notes and small print repeat dates and numbers."""
     return min(1.5, cell.line / 30)
-
-
-def _month_first(text: str, currency: str | None) -> bool:
-    order = month_order(text)
-    return currency == "USD" if order is None else order
 
 
 def _best(candidates: Iterator[_Candidate] | Sequence[_Candidate]) -> _Candidate | None:

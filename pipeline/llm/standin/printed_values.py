@@ -1,11 +1,10 @@
-"""Dates, amounts and numbers as they are printed, and what they mean."""
+"""Dates, amounts and numbers as they are printed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import cache
 
@@ -63,10 +62,9 @@ class PrintedDate:
 
 def dates_in(text: str) -> Iterator[PrintedDate]:
     """Yield the dates of a text from left to right."""
-    found = [*_NUMERIC_DATE.finditer(text), *_worded_date().finditer(fold(text))]
-    for match in sorted(found, key=lambda each: each.start()):
-        if _parts_of(match) is not None:
-            yield PrintedDate(text[match.start() : match.end()], match.start())
+    numeric = (match for match in _NUMERIC_DATE.finditer(text) if _may_be_date(match))
+    for match in sorted([*numeric, *_worded_date().finditer(fold(text))], key=lambda each: each.start()):
+        yield PrintedDate(text[match.start() : match.end()], match.start())
 
 
 def in_period(text: str, printed: PrintedDate) -> bool:
@@ -75,35 +73,6 @@ def in_period(text: str, printed: PrintedDate) -> bool:
         return True
     rest = _PERIOD_AFTER.match(text, printed.start + len(printed.text))
     return rest is not None and any(later.start == rest.end() for later in dates_in(text))
-
-
-def iso_date(printed: str, *, month_first: bool) -> str | None:
-    """Return a printed date in ISO 8601, None if it is none."""
-    match = _NUMERIC_DATE.search(printed) or _worded_date().search(fold(printed))
-    parts = _parts_of(match) if match else None
-    if parts is None:
-        return None
-    year, month, day = parts
-    ambiguous = bool(match and match.groupdict().get("a"))
-    if ambiguous and (month_first or month > 12) and day <= 12:
-        month, day = day, month
-    try:
-        return date(year, month, day).isoformat()
-    except ValueError:
-        return None
-
-
-def month_order(text: str) -> bool | None:
-    """Tell from a text's own dates whether the month stands first; None if they do not show it."""
-    for match in _NUMERIC_DATE.finditer(text):
-        if not match["a"]:
-            continue
-        first, second = int(match["a"]), int(match["b"])
-        if first > 12 >= second:
-            return False
-        if second > 12 >= first:
-            return True
-    return None
 
 
 def amounts_in(text: str) -> Iterator[PrintedAmount]:
@@ -165,43 +134,34 @@ def vat_ids_in(text: str) -> Iterator[str]:
 
 
 @cache
-def _months() -> dict[str, int]:
-    names: dict[str, int] = {}
-    for language in LANGUAGES:
-        for width in ("wide", "abbreviated"):
-            for context in ("format", "stand-alone"):
-                for number, name in get_month_names(width, context, language).items():
-                    names[fold(name).rstrip(".")] = number
-    return names
-
-
-@cache
 def _worded_date() -> re.Pattern[str]:
     words = "|".join(sorted(map(re.escape, _months()), key=len, reverse=True))
     year = r"(?:19|20)\d{2}"
     return re.compile(
-        rf"(?<!\w)(?:(?P<wd>\d{{1,2}})(?:\.|st|nd|rd|th|er)?[ -](?:de )?(?P<wm>{words})\.?,?[ -](?:de )?(?P<wy>{year})"
-        rf"|(?P<xm>{words})\.? (?P<xd>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<xy>{year}))(?!\w)"
+        rf"(?<!\w)(?:\d{{1,2}}(?:\.|st|nd|rd|th|er)?[ -](?:de )?(?:{words})\.?,?[ -](?:de )?{year}"
+        rf"|(?:{words})\.? \d{{1,2}}(?:st|nd|rd|th)?,? {year})(?!\w)"
     )
 
 
-def _parts_of(match: re.Match[str]) -> tuple[int, int, int] | None:
-    """Return year, month and day; where both orders are possible the day is taken to stand first."""
-    groups = match.groupdict()
-    if groups.get("wm") or groups.get("xm"):
-        kind = "w" if groups.get("wm") else "x"
-        return int(groups[f"{kind}y"]), _months()[groups[f"{kind}m"]], int(groups[f"{kind}d"])
-    if groups.get("y"):
-        year, month, day = int(groups["y"]), int(groups["m"]), int(groups["d"])
-    elif groups.get("cy"):
-        year, month, day = int(groups["cy"]), int(groups["cm"]), int(groups["cd"])
-    else:
-        year, month, day = int(groups["c"]), int(groups["b"]), int(groups["a"])
-        year += 2000 if year < 100 else 0
-        if not (1 <= min(month, day) <= 12 and max(month, day) <= 31 and min(month, day) >= 1):
-            return None
-        return year, month, day
-    return (year, month, day) if 1 <= month <= 12 and 1 <= day <= 31 else None
+@cache
+def _months() -> frozenset[str]:
+    """Return the folded names of the months, whole and abbreviated."""
+    return frozenset(
+        fold(name).rstrip(".")
+        for language in LANGUAGES
+        for width in ("wide", "abbreviated")
+        for context in ("format", "stand-alone")
+        for name in get_month_names(width, context, language).values()
+    )
+
+
+def _may_be_date(match: re.Match[str]) -> bool:
+    """Say whether two numbers can be month and day, in either order where it is open."""
+    if match["a"]:
+        low, high = sorted((int(match["a"]), int(match["b"])))
+        return 1 <= low <= 12 and high <= 31
+    month, day = int(match["m"] or match["cm"]), int(match["d"] or match["cd"])
+    return 1 <= month <= 12 and 1 <= day <= 31
 
 
 def _is_iban(text: str) -> bool:

@@ -11,7 +11,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Self
 
 import anyio
@@ -21,11 +21,10 @@ from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.errors import ConfigError
-from pipeline.llm.protocol import digest
 from pipeline.llm.standin import listings, wire
 from pipeline.llm.standin.answers import answer, kind_of
 from pipeline.llm.standin.checks import Limits, read_request
-from pipeline.llm.standin.conversation import document_text
+from pipeline.llm.standin.exchange import Exchange, send_completion
 from pipeline.llm.standin.fault_replies import (
     IN_STREAM,
     NO_MODELS,
@@ -35,13 +34,13 @@ from pipeline.llm.standin.fault_replies import (
     unauthorized,
     unknown_endpoint,
 )
-from pipeline.llm.standin.faults import CallKind, Fault, FaultPlan, FaultRule
+from pipeline.llm.standin.faults import Fault, FaultPlan, FaultRule
 from pipeline.llm.standin.invoice_rules import read_invoice
 from pipeline.llm.standin.reshaping import reshape
 from pipeline.llm.standin.settings import StandInSettings
 from pipeline.llm.standin.slots import Slot, Slots
 from pipeline.llm.standin.statistics import Busy, LoggedRequest, Statistics
-from pipeline.llm.standin.transport import MARKS, drop, send_error_event, send_half, send_half_stream, send_stream, sent
+from pipeline.llm.standin.transport import MARKS, drop, send_error_event, sent
 
 _HOST = "127.0.0.1"
 _MOST_BODY_BYTES = 64 * 1024 * 1024
@@ -67,21 +66,6 @@ class HostBody(BaseModel, frozen=True, extra="forbid"):
     """Take a new state of the model over HTTP."""
 
     loaded: bool = Field(description="whether a model is loaded")
-
-
-@dataclass
-class _Exchange:
-    """Hold what is known of one call while it is worked."""
-
-    number: int
-    request: wire.ChatRequest
-    kind: CallKind
-    answer: wire.Answer
-    fault: Fault | None
-    prompt_tokens: int
-    started: float
-    status: int = 200
-    usage: wire.TokenUse = field(default_factory=wire.TokenUse)
 
 
 class StandInServer:
@@ -271,7 +255,7 @@ class StandInServer:
             return model_not_found(checked.model, known)
         return checked
 
-    async def _opened(self, request: wire.ChatRequest, number: int, started: float) -> _Exchange:
+    async def _opened(self, request: wire.ChatRequest, number: int, started: float) -> Exchange:
         """Work out the honest answer, what the call is for and which fault it gets."""
         if self.settings.cuts_prompts and request.prompt_tokens() >= self.settings.context_tokens:
             request = wire.without_middle(request, int(self.settings.context_tokens * _KEPT_OF_CONTEXT))
@@ -293,7 +277,7 @@ class StandInServer:
             self.stats.faults[fault.value] += 1
         named = request.model if request.model in self.settings.models else self.settings.models[0]
         honest = replace(honest, model=named, usage=honest.usage if self.settings.counts_cached else "uncached")
-        return _Exchange(number, request, kind, honest, fault, request.prompt_tokens(), started)
+        return Exchange(number, request, kind, honest, fault, request.prompt_tokens(), started)
 
     def _odd_overflow(self, request: wire.ChatRequest) -> Fault | None:
         """Return the fault of a prompt that is too long where the host answers it instead of refusing it."""
@@ -301,7 +285,7 @@ class StandInServer:
             return None
         return self.settings.overflow if request.prompt_tokens() >= self.settings.context_tokens else None
 
-    async def _replied(self, http: web.Request, exchange: _Exchange) -> web.StreamResponse:
+    async def _replied(self, http: web.Request, exchange: Exchange) -> web.StreamResponse:
         if exchange.fault is Fault.HANG:
             await anyio.sleep(self.settings.hang_seconds)
         if exchange.fault in (Fault.HANG, Fault.DISCONNECT_BEFORE):
@@ -310,15 +294,15 @@ class StandInServer:
         outcome = self._error(exchange) or await self._worked(exchange)
         if isinstance(outcome, wire.ErrorReply):
             return await self._refused(http, exchange, outcome)
-        return await _completed(http, exchange, outcome)
+        return await send_completion(http, exchange, outcome)
 
-    async def _refused(self, http: web.Request, exchange: _Exchange, error: wire.ErrorReply) -> web.StreamResponse:
+    async def _refused(self, http: web.Request, exchange: Exchange, error: wire.ErrorReply) -> web.StreamResponse:
         if exchange.request.stream and (exchange.fault is None or exchange.fault in IN_STREAM):
             return await send_error_event(http, error)
         exchange.status = error.status
         return sent(error)
 
-    def _error(self, exchange: _Exchange) -> wire.ErrorReply | None:
+    def _error(self, exchange: Exchange) -> wire.ErrorReply | None:
         sizes = Sizes(exchange.request.model, exchange.prompt_tokens, self.settings.context_tokens)
         if exchange.fault is not None:
             return error_reply(exchange.fault, sizes)
@@ -326,7 +310,7 @@ class StandInServer:
             return error_reply(Fault.OVERFLOW_NOT_FIT if exchange.request.stream else self.settings.overflow, sizes)
         return None
 
-    async def _worked(self, exchange: _Exchange) -> wire.Answer | wire.ErrorReply:
+    async def _worked(self, exchange: Exchange) -> wire.Answer | wire.ErrorReply:
         """Hold a slot for as long as the answer takes."""
         room = max(self.settings.context_tokens - exchange.prompt_tokens, 1)
         limit = min(exchange.request.max_tokens or room, room)
@@ -359,28 +343,9 @@ class StandInServer:
             self.stats.work_ended(Busy(slot.number, began, self._now()))
             self._tell_change()
 
-    def _record(self, exchange: _Exchange) -> None:
-        request, usage = exchange.request, exchange.usage
+    def _record(self, exchange: Exchange) -> None:
         self.stats.by_status[exchange.status] += 1
-        self.log.append(
-            LoggedRequest(
-                number=exchange.number,
-                kind=exchange.kind.value,
-                model=request.model,
-                status=exchange.status,
-                fault=exchange.fault.value if exchange.fault else "",
-                message_digests=request.message_digests(),
-                tools_digest=digest(list(request.tools)),
-                schema_digest=digest(request.schema),
-                document_digest=digest(document_text(request.messages)),
-                max_tokens=request.max_tokens,
-                prompt_tokens=exchange.prompt_tokens,
-                completion_tokens=usage.completion,
-                cached_tokens=usage.cached,
-                stream=request.stream,
-                seconds=self._now() - exchange.started,
-            )
-        )
+        self.log.append(exchange.logged(until=self._now()))
         self._tell_change()
 
     def _tell_change(self) -> None:
@@ -401,18 +366,3 @@ def _listener(port: int) -> socket.socket:
         hint = "choose another --port, or none for a free one"
         raise ConfigError(f"port {port} cannot be used ({error.strerror})", hint=hint) from error
     return listener
-
-
-async def _completed(http: web.Request, exchange: _Exchange, finished: wire.Answer) -> web.StreamResponse:
-    identity, created, usage = _identity(exchange), int(time.time()), exchange.usage
-    broken_off = exchange.fault is Fault.DISCONNECT_MIDWAY
-    if not exchange.request.stream:
-        body = wire.completion(finished, identity=identity, created=created, usage=usage)
-        return await send_half(http, body) if broken_off else web.json_response(body)
-    include_usage = exchange.request.include_usage
-    chunks = wire.chunks(finished, identity=identity, created=created, usage=usage, include_usage=include_usage)
-    return await (send_half_stream(http, list(chunks)) if broken_off else send_stream(http, chunks))
-
-
-def _identity(exchange: _Exchange) -> str:
-    return f"chatcmpl-{digest([exchange.number, exchange.request.message_digests()])}"
