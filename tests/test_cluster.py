@@ -36,7 +36,7 @@ from pipeline.invoice.store import InvoiceStore
 from pipeline.job import Claim, State
 from pipeline.languages import KnownLanguages, Language
 from pipeline.outbox import JobFolder, Outbox
-from pipeline.postgres import CLUSTER_SCHEMA, ClusterSettings, open_postgres, require_postgres
+from pipeline.postgres import CLUSTER_SCHEMA, ClusterSettings, database_url, open_postgres, require_postgres
 from pipeline.result import Outcome
 
 pytestmark = pytest.mark.slow
@@ -164,6 +164,22 @@ def test_what_a_cut_connection_holds_is_taken_back(database: Engine) -> None:
     assert cut is not None
     cut.invalidate()
     cut.close()
+
+
+def test_a_name_that_was_refused_may_be_asked_for_again(prepared: ClusterSettings, database: Engine) -> None:
+    """The pool may give the connection of the first try again, which must not be taken for one that was cut."""
+    one, other = (Presence(engine, "a", host="h", release="1") for engine in (database, _of_one(prepared)))
+    assert one.enter()
+    for _ in range(3):
+        assert not other.enter()
+    one.leave()
+    assert other.enter()
+    other.leave()
+    other._engine.dispose()
+
+
+def _of_one(settings: ClusterSettings) -> Engine:
+    return create_engine(database_url(settings), pool_size=1, max_overflow=0)
 
 
 def test_places_at_a_host_are_shared_out(database: Engine) -> None:

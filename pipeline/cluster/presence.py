@@ -32,6 +32,7 @@ _THIS_SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_
 _END_SESSION = """
     SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
     WHERE pid = CAST(:pid AS integer) AND backend_start = CAST(:backend_start AS timestamptz)
+        AND pid <> pg_backend_pid()
 """
 # With three looks in a grace time: one grace time.
 _RESTS_AFTER_LOSS = 3
