@@ -101,7 +101,7 @@ async def test_more_entries_than_allowed_mean_that_less_has_to_be_asked_for() ->
         await prompt_llm_for_json(ScriptedModel([long]), SCHEMA, "go", divisible=True)
 
 
-@pytest.mark.parametrize(("grammars", "refusals"), [("plain", 1), ("none", 2)])
+@pytest.mark.parametrize(("grammars", "refusals"), [pytest.param("plain", 1, marks=pytest.mark.slow), ("none", 2)])
 async def test_a_session_goes_on_and_the_next_one_knows(settings: Settings, grammars: Any, refusals: int) -> None:
     """The refusals are on record and cost no attempt, the job replays, and a later process begins in that form."""
     async with StandInServer(StandInSettings(grammars=grammars)) as server:

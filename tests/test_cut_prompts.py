@@ -90,6 +90,7 @@ def test_words_are_what_every_tokenizer_keeps_apart() -> None:
     assert words_of(ModelRequest(messages=messages)) == 2 + 1 + 2 + 1
 
 
+@pytest.mark.slow
 async def test_a_document_that_the_server_would_cut_is_read_in_parts(tmp_path: Path, settings: Settings) -> None:
     """All lines of a long invoice come out right though the server never refuses it, and replay so."""
     host = StandInSettings(context_tokens=6144, tells_context=False, cuts_prompts=True)

@@ -194,6 +194,7 @@ def test_a_very_long_invoice_is_read_in_bounded_time() -> None:
     assert time.process_time() - started < 10
 
 
+@pytest.mark.slow
 def test_what_is_beyond_all_measure_is_told() -> None:
     """Lines without end and texts without end do not pass for an invoice."""
     lines = tuple(Item("Teil", "1", "0.10", "0.10") for _ in range(10_001))

@@ -84,7 +84,7 @@ def dropped(tmp_path: Path, text: str, name: str = "long.txt") -> Path:
     "host",
     [
         {},
-        {"tells_context": False},
+        pytest.param({"tells_context": False}, marks=pytest.mark.slow),
         pytest.param({"tells_context": False, "overflow": Fault.OVERFLOW_SIZE_EXCEEDED}, marks=pytest.mark.slow),
         pytest.param({"tells_context": False, "overflow": Fault.OVERFLOW_SILENT}, marks=pytest.mark.slow),
         pytest.param({"tells_context": False, "overflow": Fault.OVERFLOW_GARBAGE}, marks=pytest.mark.slow),
