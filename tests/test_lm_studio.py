@@ -9,8 +9,10 @@ import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
@@ -26,7 +28,7 @@ from pipeline.errors import (
     RequestRefused,
 )
 from pipeline.llm.hosts import HostedModel, HostSettings, HostStatus, host_from
-from pipeline.llm.lm_studio import EndpointSettings, LMStudioModel, _notes_of
+from pipeline.llm.lm_studio import EndpointSettings, LMStudioModel, _ask_by, _notes_of
 from pipeline.llm.protocol import ModelRequest, ToolCall, Usage
 from pipeline.llm.standin import Fault, FaultRule, StandInServer, StandInSettings
 
@@ -324,6 +326,38 @@ def test_a_release_that_makes_its_notes_differently_makes_its_own() -> None:
             raise AssertionError(call)
 
     assert _notes_of(SimpleNamespace(Logging=Logging))({"model": "m", "messages": []}) == {}
+
+
+def _raises(**_: object) -> None:
+    raise ValueError("no such argument")
+
+
+def _answers(**_: object) -> dict[str, str]:
+    return {"sent": "at once"}
+
+
+@pytest.mark.parametrize("completion", [_raises, _answers])
+def test_a_release_that_prepares_requests_differently_is_asked_as_a_whole(completion: object) -> None:
+    """Then a call costs a thread more, and nothing breaks."""
+    litellm = SimpleNamespace(completion=completion, acompletion=object())
+    assert _ask_by(litellm, lambda _: {}) is litellm.acompletion
+
+
+class _Pool(ThreadPoolExecutor):
+    handed_over = 0
+
+    def submit(self, *work: Any, **arguments: Any) -> Any:
+        self.handed_over += 1
+        return super().submit(*work, **arguments)
+
+
+async def test_a_call_is_prepared_where_it_is_sent() -> None:
+    """No thread of the loop's pool takes part in a call: to wake one costs more than the preparing."""
+    asyncio.get_running_loop().set_default_executor(pool := _Pool())
+    async with stub_and_model() as (stub, model):
+        stub.on(CHAT, completion({"content": "Yes."}))
+        assert (await model.complete(PLAIN)).text == "Yes."
+    assert pool.handed_over == 0
 
 
 async def test_a_closed_model_can_be_used_again() -> None:

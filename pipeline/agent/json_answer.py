@@ -96,10 +96,10 @@ async def prompt_llm_for_json(
     if not isinstance(context, ActionContext):
         context = ActionContext(model=context)
     completion = context.completion
-    check = _check_against(schema, schema_name)
+    wanted = _wanted(schema if isinstance(schema, type) else json.dumps(schema), schema_name)
     request = ModelRequest(
         messages=merge_same_role((*prefix, user_message(prompt))),
-        schema=flat_schema(schema),
+        schema=wanted.schema,
         schema_name=schema_name,
         max_tokens=max_tokens or completion.max_tokens,
         temperature=completion.temperature,
@@ -108,11 +108,11 @@ async def prompt_llm_for_json(
     misfit = _Misfit("nothing was asked", "")
     seen_json = False
     for attempt in range(1, retries + 2):
-        reply = await _ask(context, request)
+        reply = await ask_in_form(context.model, request, context.forms, words=wanted.words)
         if _is_cut_off(reply) and request.max_tokens == first_max_tokens and not repeats_itself(reply.text):
             request = replace(request, max_tokens=first_max_tokens * 2)
-            reply = await _ask(context, request)
-        outcome = _judge(reply, check)
+            reply = await ask_in_form(context.model, request, context.forms, words=wanted.words)
+        outcome = _judge(reply, wanted.check)
         if divisible:
             _refuse_to_go_on(reply, outcome, attempt, request)
         if isinstance(outcome, _Fit):
@@ -193,6 +193,23 @@ class _Misfit:
 _Check = Callable[[Any], _Fit | _Misfit]
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """Hold what a schema comes to: how it is sent, how it is said in words, and the check of an answer."""
+
+    schema: JsonObject
+    words: str
+    check: _Check
+
+
+@lru_cache(maxsize=32)
+def _wanted(schema: type[BaseModel] | str, name: str) -> _Wanted:
+    """Work out a schema, given as a class or as JSON text: every job asks by the same few."""
+    check = _class_check(schema) if isinstance(schema, type) else _schema_check(schema, name)
+    flat = flat_schema(schema if isinstance(schema, type) else json.loads(schema))
+    return _Wanted(flat, _IN_WORDS + json.dumps(flat, ensure_ascii=False, separators=(",", ":")), check)
+
+
 def _decoder(*, exact: bool) -> json.JSONDecoder:
     return json.JSONDecoder(parse_float=_read_decimal if exact else None, parse_constant=_refuse_constant)
 
@@ -208,15 +225,6 @@ def _refuse_constant(name: str) -> Any:
     raise NotJson(f"{name} is not JSON")
 
 
-async def _ask(context: ActionContext, request: ModelRequest) -> ModelReply:
-    words = _IN_WORDS + json.dumps(request.schema, ensure_ascii=False, separators=(",", ":"))
-    return await ask_in_form(context.model, request, context.forms, words=words)
-
-
-def _check_against(schema: type[BaseModel] | JsonObject, name: str) -> _Check:
-    return _class_check(schema) if isinstance(schema, type) else _schema_check(schema, name)
-
-
 def _class_check(schema: type[BaseModel]) -> _Check:
     def check(candidate: Any) -> _Fit | _Misfit:
         try:
@@ -228,8 +236,8 @@ def _class_check(schema: type[BaseModel]) -> _Check:
     return check
 
 
-def _schema_check(schema: JsonObject, name: str) -> _Check:
-    validator = _validator(json.dumps(schema), name)
+def _schema_check(schema: str, name: str) -> _Check:
+    validator = _validator(schema, name)
 
     def check(candidate: Any) -> _Fit | _Misfit:
         # Of several, the shallowest says most.
@@ -258,9 +266,7 @@ def _json_path(path: Sequence[str | int]) -> str:
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
-@lru_cache(maxsize=32)
 def _validator(schema: str, name: str) -> jsonschema_rs.Validator:
-    """Return the validator of a schema, which costs more to make than to use."""
     try:
         # With the schema's own numbers exact as well: by floats, 1.13 is no multiple of 0.01.
         return jsonschema_rs.validator_for(read_json(schema, exact=True), retriever=_refuse_to_fetch)

@@ -36,10 +36,11 @@ class Asked:
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema a model is asked to fill; what comes on top may be left out of an answer."""
         schema = extraction_schema()
+        further = _further() if self.further else {}
         for name in self.further:
             group, _, field = name.rpartition(".")
             place = schema["properties"][group] if group else schema
-            place["properties"][field] = _further()[name]
+            place["properties"][field] = further[name]
         if self.own:
             properties = {field.name: _own_schema(field) for field in self.own}
             schema["properties"]["own_fields"] = {

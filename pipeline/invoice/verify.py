@@ -104,6 +104,8 @@ def apply_corrections(
 
     A path one behind the end of a list adds an entry. What is not named stays as it was.
     """
+    if not corrections:
+        return dict(raw)
     merged: dict[str, Any] = copy.deepcopy(dict(raw))
     own_paths = {field.path for field in own_fields}
     for path, value in corrections.items():

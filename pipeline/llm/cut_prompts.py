@@ -7,6 +7,7 @@ so a server is believed only after it has counted a number of prompts in full, a
 
 from __future__ import annotations
 
+import functools
 import re
 
 from pipeline.llm.protocol import ModelRequest, Usage, parts_of
@@ -20,6 +21,7 @@ _FULL_COUNTS, _FULL_COUNTS_OF_REPEATS = 8, 2
 # where a server has counted fewer than usual, a cut has to be clearly below those.
 _TOO_FEW_TOKENS_A_WORD = 0.9
 _CLEARLY_LESS = 0.75
+_LONGEST_KNOWN, _MOST_KNOWN = 2000, 512
 
 
 class PromptCounts:
@@ -65,7 +67,19 @@ class PromptCounts:
 
 def words_of(request: ModelRequest) -> int:
     """Return the words and groups of digits in the messages; tools are left out, for some templates drop them."""
-    return sum(len(_WORD_OR_DIGITS.findall(text)) for text in _texts(request))
+    return sum(_words_in(passage) for text in _texts(request) for passage in text.split("\n\n"))
+
+
+def _words_in(passage: str) -> int:
+    return _count(passage) if len(passage) > _LONGEST_KNOWN else _known_count(passage)
+
+
+def _count(passage: str) -> int:
+    return len(_WORD_OR_DIGITS.findall(passage))
+
+
+# Goals and prompts are the same in all requests, and most of a document in those of its session.
+_known_count = functools.lru_cache(maxsize=_MOST_KNOWN)(_count)
 
 
 def _texts(request: ModelRequest) -> list[str]:
