@@ -401,9 +401,22 @@ async def test_a_shared_overflow_is_tried_again_alone() -> None:
 
     hopeless = FakeServer(outcomes=[ContextOverflow("Context size has been exceeded.")])
     with pytest.raises(ContextOverflow) as caught:
-        await hosted(hopeless).complete(request())
+        await hosted(hopeless).complete(request(max_tokens=2100))
     assert hopeless.asked == 2
     assert (caught.value.context_tokens, "lms load" in caught.value.hint) == (4096, True)
+
+
+@pytest.mark.parametrize(("refusals", "asked"), [(3, 4), (9, 5)])
+async def test_an_overflow_of_a_small_request_is_somebody_elses(refusals: int, asked: int) -> None:
+    """It fits by far and was alone: who else uses the server will be done; it is waited for as long as for a fault."""
+    server = FakeServer(outcomes=[*[ContextOverflow("Context size has been exceeded.")] * refusals, FINE])
+    host = hosted(server, fault_retries=3)
+    if asked > refusals:
+        assert await host.complete(request()) == FINE
+    else:
+        with pytest.raises(ContextOverflow):
+            await host.complete(request())
+    assert server.asked == asked
 
 
 async def test_an_overflow_with_sizes_is_final() -> None:

@@ -126,7 +126,11 @@ class HostedModel:
                 self._learn_from(overflow, request)
                 # If this call fits, it was the sum of all that overflowed: again, with the host to itself.
                 if alone or _is_too_large(overflow, request):
-                    raise self._explained(overflow, request) from overflow.__cause__
+                    strikes += 1
+                    if strikes > self._settings.fault_retries or not self._fits_by_far(request, overflow):
+                        raise self._explained(overflow, request) from overflow.__cause__
+                    # Somebody else uses the same server, or it is wrong: that passes.
+                    await anyio.sleep(pause(strikes, self._settings))
                 alone = True
             except (HostFault, ModelSetupFault, OutputFault) as fault:
                 if isinstance(fault, OutputFault) or await self.door.is_well(losses_before=losses):
@@ -148,6 +152,13 @@ class HostedModel:
             return
         message = f"the request has at least {at_least} tokens, and the model is loaded with a context of {context}"
         raise self._explained(ContextOverflow(message), request)
+
+    def _fits_by_far(self, request: ModelRequest, overflow: ContextOverflow) -> bool:
+        """Say whether the request takes no more than half of what the server can hold, by all that is known of both."""
+        told = (overflow.context_tokens, self.door.state.context_tokens)
+        context = min((tokens for tokens in told if tokens), default=0)
+        prompt = max(self._estimate.expected(request), overflow.prompt_tokens or 0)
+        return 2 * (prompt + request.max_tokens) <= context
 
     def _demand(self, request: ModelRequest, *, alone: bool) -> float:
         return math.inf if alone else self._estimate.expected(request) + request.max_tokens
