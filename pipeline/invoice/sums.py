@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, any_adds_up, error, info, warning
+from pipeline.invoice.checks import adds_up, adjustments, any_adds_up, error, info, warning
 from pipeline.invoice.index import DocumentIndex
 from pipeline.invoice.labels import Label, names_amount
 from pipeline.invoice.memo import kept_while_it_lives
@@ -36,6 +36,7 @@ def sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     yield from _total(labelled, invoice)
     for field in _LABELS:
         yield from _part(index, labelled, invoice, field)
+    yield from _before_charges(index, invoice)
     yield from _printed_sum(index, invoice)
     yield from _derived(invoice)
 
@@ -120,6 +121,23 @@ def _is_subtotal(index: DocumentIndex, field: str, value: Decimal) -> bool:
     """Say whether a net amount stands at a label such as `subtotal` or `total` instead."""
     beside, subtotals = _beside_labels(index)
     return field == "net_amount" and abs(value) in subtotals | beside[Label.TOTAL] | beside[Label.OTHER]
+
+
+def _before_charges(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
+    """Find a net amount without charges and allowances, where the one with them is printed as such."""
+    net, tax, total, extra = invoice.net_amount, invoice.tax_amount, invoice.total_amount, adjustments(invoice)
+    if net is None or tax is None or total is None or not extra or adds_up(net, tax, total):
+        return
+    nets = _beside_labels(index)[0][Label.NET]
+    if adds_up(net + extra, tax, total) and abs(net + extra) in nets and abs(net) not in nets - _line_sums(index):
+        message = f"The document prints {net + extra} as its net amount; {net} is without charges and allowances."
+        yield error("net_before_charges", "net_amount", message)
+
+
+def _line_sums(index: DocumentIndex) -> set[Decimal]:
+    """Return the sizes of the amounts that are called the sum of the lines."""
+    found = (seen for seen in index.all_amounts() if index.mentions_before(seen.line, seen.token.start, "line_sum"))
+    return {abs(value) for seen in found for value in index.convention.readings(seen.token)}
 
 
 def _printed_sum(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
