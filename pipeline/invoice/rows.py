@@ -172,26 +172,24 @@ def _unread_rows(invoice: Invoice, rows: list[Product]) -> list[Product]:
 
 
 def _missing_amount(table: Table, invoice: Invoice, total: Decimal, ends: set[int]) -> Iterator[Finding]:
-    """Find the amount of a row that the lines lack to add up."""
+    """Find the amount of a row that the lines lack to add up.
+
+    With charges and allowances counted in, an amount alone may be one of those: only a row with a price is proof.
+    """
     places = [table.place(number, "total") for number in range(len(invoice.line_items))]
     used = {(place.line, place.start) for place in places if place}
-    for lack in _lacks(invoice, total):
-        printed = table.index.amounts(lack)
+    targets = [target for target in (invoice.net_amount, invoice.total_amount) if target is not None]
+    lacks = [target - total for target in targets]
+    for lack in dict.fromkeys((*lacks, *(lack - adjustments(invoice) for lack in lacks))):
+        printed = table.index.amounts(lack) if lack else ()
         free = [seen for seen in printed if (seen.line, seen.token.start) not in used and seen.token.money]
         rows = [seen for seen in free if _is_in_column(table.index, seen, ends) and _is_row(table.index, seen)]
-        whole = [seen for seen in rows if _is_whole_row(table.index, seen)]
         is_explained = any(table.index.label_of_amount(seen) in _EXPLANATIONS for seen in printed)
-        for seen in itertools.islice(whole or (() if is_explained else rows), 1):
+        whole = [seen for seen in rows if _is_whole_row(table.index, seen)]
+        for seen in itertools.islice(rows if lack in lacks and not is_explained else whole, 1):
             message = f"The lines lack {abs(lack)}, as printed in {_shown(table.index, seen.line)}."
             yield error("line_not_read", "line_items", message)
             return
-
-
-def _lacks(invoice: Invoice, total: Decimal) -> list[Decimal]:
-    """Return what the lines lack to the net amount or the total, without and with charges and allowances."""
-    targets = [target for target in (invoice.net_amount, invoice.total_amount) if target is not None]
-    lacks = (target - part - total for part in (Decimal(0), adjustments(invoice)) for target in targets)
-    return [lack for lack in dict.fromkeys(lacks) if lack]
 
 
 def _mixed_up(table: Table, invoice: Invoice, products: list[Product]) -> Iterator[Finding]:
