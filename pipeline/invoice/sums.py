@@ -9,12 +9,16 @@ from decimal import Decimal
 
 from pipeline.invoice.checks import adds_up, adjustments, any_adds_up, error, info, warning
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, names_amount
+from pipeline.invoice.labels import Label, mentions_any, names_amount
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
+from pipeline.invoice.roles import is_table_head
 
 Labelled = dict[Label, set[Decimal]]
 _HEADING_REACH = 4
+_LINE_HEADS = ("quantity", "price")
+# The head of a table is no longer than this, in characters with its gaps.
+_LONGEST_HEAD = 600
 # So many allowances and charges may stand between a subtotal and the total; with more, any sum can be explained.
 _MOST_OTHERS = 6
 _MOST_TAXES = 5
@@ -43,18 +47,24 @@ def sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
 
 @kept_while_it_lives
 def labelled_sizes(index: DocumentIndex) -> Labelled:
-    """Return the sizes of all money amounts by the label beside or above them."""
+    """Return the sizes of all money amounts by the label beside or above them.
+
+    The totals of the lines stand below a `total` as well, the head of their column; they are left out.
+    """
     lines = {
         number + down
         for number, line in enumerate(index.lines)
         if not line.plain and names_amount(line.text)
         for down in range(_HEADING_REACH)
     }
+    below_heads = _below_heads_of_lines(index)
     sizes: dict[Label, set[Decimal]] = defaultdict(set)
     for seen in index.all_amounts():
         readings = index.convention.readings(seen.token)
         if seen.line in lines and seen.token.money and not seen.token.percent and len(readings) == 1:
             label = index.label_of_amount(seen)
+            if label is Label.TOTAL and seen.line in below_heads:
+                label = index.label_before(seen.line, seen.token.start)
             if label is not None:
                 sizes[label].add(abs(readings[0]))
     return sizes
@@ -74,6 +84,16 @@ def sums_of_choices(amounts: Sequence[Decimal]) -> set[Decimal]:
     """Return the sums of all choices of at least one amount; there are twice as many with each amount more."""
     choices = (itertools.combinations(amounts, count) for count in range(1, len(amounts) + 1))
     return {sum(choice, Decimal(0)) for choice in itertools.chain.from_iterable(choices)}
+
+
+def _below_heads_of_lines(index: DocumentIndex) -> set[int]:
+    """Return the lines of the document so close below the head of a table of lines that it speaks for their amounts."""
+    heads = (
+        number
+        for number, line in enumerate(index.lines)
+        if len(line.text) <= _LONGEST_HEAD and mentions_any(line.text, _LINE_HEADS) and is_table_head(line.text)
+    )
+    return {head + down for head in heads for down in range(1, _HEADING_REACH)}
 
 
 def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
