@@ -21,11 +21,11 @@ SUMS = {"net_amount": "127.50", "tax_amount": "25.50", "total_amount": "153.00"}
 PRINTED = "Net amount  127.50 EUR\nVAT 20%  25.50 EUR\nTotal  153.00 EUR\n"
 
 
-def codes(text: str, lines: list[dict[str, Any]], **more: Any) -> set[str]:
+def codes(text: str, lines: list[dict[str, Any]], media_type: str = "text/plain", **more: Any) -> set[str]:
     """Return the codes of the errors about amounts that an answer with these lines is told of."""
     raw = {"kind": "invoice", "invoice_number": "GS-7", "date": "2026-03-05", "currency": "EUR", **more}
     raw |= {"vendor": {"name": "Greenhill Supplies Ltd"}, "line_items": lines}
-    found = verify(raw, Document("x", "0" * 64, 1, "text/plain", (Page(1, HEAD + text),))).findings
+    found = verify(raw, Document("x", "0" * 64, 1, media_type, (Page(1, HEAD + text),))).findings
     return {finding.code for finding in found if finding.severity is Severity.ERROR}
 
 
@@ -84,6 +84,15 @@ def test_an_amount_that_is_printed_as_a_sum_alone_is_no_line() -> None:
     for name in ("Total", "Sundries"):
         invented = {"description": name, "total": "25.50"}
         assert "line_is_sum" in codes(text, [PUMP, HOSE, RAKE, invented], tax_amount="25.50"), name
+
+
+def test_lines_of_an_unknown_xml_have_to_add_up_as_well() -> None:
+    """Arithmetic needs no table: neither the tax nor a line that was read twice is one of the lines."""
+    text = "\n".join(f"<v>{value}</v>" for line in (PUMP, HOSE, RAKE, SUMS) for value in line.values())
+    lines, xml = [PUMP, HOSE, RAKE], "application/xml"
+    assert not codes(text, lines, xml, **SUMS) & {"line_is_sum", "line_extra"}
+    assert "line_is_sum" in codes(text, [*lines, {"description": None, "total": "25.50"}], xml, **SUMS)
+    assert "line_extra" in codes(text, [*lines, RAKE], xml, **SUMS)
 
 
 def test_one_printed_number_is_not_the_price_and_the_total() -> None:

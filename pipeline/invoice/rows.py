@@ -44,12 +44,12 @@ class Table:
 
 def row_doubts(table: Table, invoice: Invoice) -> Iterator[Finding]:
     """Find lines that the table does not have, and rows of it that no line was read from."""
+    yield from _sums_as_lines(table, invoice)
+    yield from _extra(invoice)
     if table.index.is_xml:
         return
     products = products_of(table.index)
-    yield from _sums_as_lines(table, invoice)
     yield from _repeated(table.index, invoice)
-    yield from _extra(invoice)
     yield from _unread(table, invoice, products)
     yield from _mixed_up(table, invoice, products)
     yield from _total_of_row(table, invoice, products)
