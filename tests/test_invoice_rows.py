@@ -86,6 +86,19 @@ def test_an_amount_that_is_printed_as_a_sum_alone_is_no_line() -> None:
         assert "line_is_sum" in codes(text, [PUMP, HOSE, RAKE, invented], tax_amount="25.50"), name
 
 
+def test_a_line_named_like_a_tax_may_be_the_only_one_with_an_amount() -> None:
+    """Advice on taxes is sold as well, and nothing else on that invoice costs anything."""
+    text = "Tax advice  500.00\nFirst call  0.00\nTotal  500.00 EUR\n"
+    lines = [{"description": "Tax advice", "total": "500.00"}, {"description": "First call", "total": "0.00"}]
+    assert "line_is_sum" not in codes(text, lines, total_amount="500.00")
+
+
+def test_nothing_due_is_no_other_total() -> None:
+    """An invoice that was paid may print its amount in its row alone, and that nothing is left."""
+    text = "Description    Qty    Price     Total\nPump 202         2    35.00     70.00\nBalance due  0.00 EUR\n"
+    assert "total_not_at_label" not in codes(text, [PUMP], total_amount="70.00")
+
+
 def test_lines_of_an_unknown_xml_have_to_add_up_as_well() -> None:
     """Arithmetic needs no table: neither the tax nor a line that was read twice is one of the lines."""
     text = "\n".join(f"<v>{value}</v>" for line in (PUMP, HOSE, RAKE, SUMS) for value in line.values())

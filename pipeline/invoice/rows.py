@@ -62,8 +62,10 @@ def _sums_as_lines(table: Table, invoice: Invoice) -> Iterator[Finding]:
         return
     sums = {invoice.net_amount, invoice.tax_amount, invoice.total_amount} - {None}
     for number, line in enumerate(invoice.line_items):
-        is_named = line.description is not None and amount_label(line.description) in _SUMS
-        if _is_tax(invoice, line, lines) or (is_named and line.total in sums) or _stands_as_sum(table, number, line):
+        named = line.description is not None and amount_label(line.description) in _SUMS
+        # The one line with an amount is no sum of others, whatever it is called: `Tax advice`.
+        is_named = named and line.total in sums and line.total != lines
+        if is_named or _is_tax(invoice, line, lines) or _stands_as_sum(table, number, line):
             message = f"This line of {line.total} is a sum of the invoice, not one of its lines."
             yield error("line_is_sum", f"line_items.{number}", message)
 

@@ -108,7 +108,8 @@ def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
     at_total = abs(total) in labelled[Label.TOTAL]
     totals = labelled[Label.GRAND_TOTAL] | labelled[Label.TOTAL]
     if abs(total) not in labelled[Label.DUE]:
-        totals |= labelled[Label.DUE]
+        # Nothing is due of what was paid; its total is another amount.
+        totals |= labelled[Label.DUE] - {Decimal(0)}
     # Beside a plain “total” the only doubt left is that it is the total before tax.
     nets = set() if at_total else labelled[Label.NET] | labelled[Label.OTHER] | size_of(net)
     taxes = labelled[Label.TAX] | size_of(tax)
