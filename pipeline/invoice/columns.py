@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -14,7 +14,8 @@ from pipeline.invoice.labels import mentions, mentions_any
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice, LineItem
 from pipeline.invoice.numbers import Amount
-from pipeline.invoice.rows import ALIGNED, Table
+from pipeline.invoice.products import ALIGNED
+from pipeline.invoice.rows import Table
 
 _HEADS = ("quantity", "price")
 # Heads of one table may stand on several lines, and its rows go on for a page.
@@ -133,16 +134,26 @@ def _order(index: DocumentIndex, row: int, line: LineItem) -> bool | None:
     """Say whether a row has the quantity left of the price; None where it may be either."""
     starts = []
     for value in (line.quantity, line.unit_price):
-        found = [
-            one.start
+        alike = [
+            one
             for one in index.amounts_in(row)
             if value is not None and not one.part and abs(value) in map(abs, one.values)
         ]
+        # A digit within a text, such as `Cable 3m`, is neither of them where the number stands elsewhere as well.
+        apart = [one for one in alike if not _is_within_text(index, row, one)]
+        found = [one.start for one in apart or alike]
         # With a quantity of one the line's total repeats the price, further right.
         is_total = value is not None and line.total is not None and abs(value) == abs(line.total)
         starts.append(found[:-1] if is_total and len(found) > 1 else found)
     orders = {first < second for first in starts[0] for second in starts[1] if first != second}
     return orders.pop() if len(orders) == 1 else None
+
+
+def _is_within_text(index: DocumentIndex, row: int, number: Amount) -> bool:
+    """Say whether words stand before a number in its cell."""
+    cells = index.cells(row)
+    cell = cells[bisect_right(cells, number.start, key=lambda one: one.start) - 1]
+    return any(map(str.isalpha, cell.text[: number.start - cell.start]))
 
 
 def _exchanged(number: int) -> Finding:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from pipeline.invoice.checks import CENT, error, lines_fit, sum_of_lines
-from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label
+from pipeline.invoice.index import HEADING_LINES, DocumentIndex, Seen
+from pipeline.invoice.labels import Label, amount_label
 from pipeline.invoice.model import Finding, Invoice
+from pipeline.invoice.numbers import Amount
 
 _GROUPS = ("subtotal", "line_sum")
+_EXPLANATIONS = (Label.OTHER, Label.TAX)
 
 
 def line_sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
@@ -45,7 +47,18 @@ def _subtotals(index: DocumentIndex) -> set[Decimal]:
 
 def _explains(index: DocumentIndex, difference: Decimal) -> bool:
     """Say whether a discount or a charge of that size is printed."""
-    return any(index.label_of_amount(seen) in (Label.OTHER, Label.TAX) for seen in index.amounts(difference))
+    return any(
+        index.label_of_amount(seen) in _EXPLANATIONS and _is_its_own(index, seen) for seen in index.amounts(difference)
+    )
+
+
+def _is_its_own(index: DocumentIndex, seen: Seen[Amount]) -> bool:
+    """Say whether the label of an amount is in its line, or above it without an amount beside it."""
+    if index.label_before(seen.line, seen.token.start) in _EXPLANATIONS:
+        return True
+    above = range(max(0, seen.line - HEADING_LINES), seen.line)
+    labels = (line for line in above if amount_label(index.lines[line].text) in _EXPLANATIONS)
+    return any(not any(one.money for one in index.amounts_in(line)) for line in labels)
 
 
 def _tolerance(invoice: Invoice) -> Decimal:

@@ -7,22 +7,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
 
-from pipeline.invoice.checks import error, is_product, lines_fit, quoted, sum_of_lines, warning
+from pipeline.invoice.checks import adjustments, error, lines_fit, quoted, sum_of_lines, warning
 from pipeline.invoice.evidence import Money, Text, find_description
 from pipeline.invoice.index import DocumentIndex, Seen
 from pipeline.invoice.labels import Label, amount_label, mentions
 from pipeline.invoice.model import Finding, Invoice, LineItem
 from pipeline.invoice.numbers import Amount
+from pipeline.invoice.products import ALIGNED, Product, discounted_products, products_of
 from pipeline.invoice.words import squeeze
 
 _SUMS = frozenset({Label.GRAND_TOTAL, Label.TOTAL, Label.NET, Label.TAX, Label.DUE})
 # An allowance, a charge or the tax is the reason why lines do not make the total.
 _EXPLANATIONS = frozenset({Label.TAX, Label.OTHER})
-# Right ends of the amounts of one column differ by no more characters than this.
-ALIGNED = 2
-_MOST_NUMBERS = 10
+_ADJUSTMENTS = ("allowances", "charges", "paid", "earlier_payment", "earlier_balance", "subtotal")
 _ROWS_BELOW = 4
 _MOST_OCCURRENCES = 60
 
@@ -44,40 +42,49 @@ class Table:
         return self.money.get(f"line_items.{number}.{name}")
 
 
-class _Product(NamedTuple):
-    """Hold three numbers of one printed row of which the last is the product of the others."""
-
-    line: int
-    quantity: Decimal
-    price: Decimal
-    total: Decimal
-    start: int
-    end: int
-    is_money: bool
-
-
 def row_doubts(table: Table, invoice: Invoice) -> Iterator[Finding]:
     """Find lines that the table does not have, and rows of it that no line was read from."""
+    yield from _sums_as_lines(table, invoice)
+    yield from _extra(invoice)
     if table.index.is_xml:
         return
-    products = [product for number in range(len(table.index.lines)) for product in _products(table.index, number)]
-    yield from _sums_as_lines(invoice)
+    products = products_of(table.index)
     yield from _repeated(table.index, invoice)
-    yield from _extra(invoice)
     yield from _unread(table, invoice, products)
     yield from _mixed_up(table, invoice, products)
+    yield from _total_of_row(table, invoice, products)
 
 
-def _sums_as_lines(invoice: Invoice) -> Iterator[Finding]:
-    net, tax, lines = invoice.net_amount, invoice.tax_amount, sum_of_lines(invoice)
-    if not net or not tax or lines is None or len(invoice.line_items) < 2:
+def _sums_as_lines(table: Table, invoice: Invoice) -> Iterator[Finding]:
+    """Find lines that are the tax, or called a sum, or whose amount is printed as a sum and nowhere else."""
+    lines = sum_of_lines(invoice)
+    if lines is None or len(invoice.line_items) < 2:
         return
+    sums = {invoice.net_amount, invoice.tax_amount, invoice.total_amount} - {None}
     for number, line in enumerate(invoice.line_items):
-        is_tax = line.total == tax and lines - tax == net
         named = line.description is not None and amount_label(line.description) in _SUMS
-        if is_tax or (named and line.total in (net, tax, invoice.total_amount)):
+        # The one line with an amount is no sum of others, whatever it is called: `Tax advice`.
+        is_named = named and line.total in sums and line.total != lines
+        if is_named or _is_tax(invoice, line, lines) or _stands_as_sum(table, number, line):
             message = f"This line of {line.total} is a sum of the invoice, not one of its lines."
             yield error("line_is_sum", f"line_items.{number}", message)
+
+
+def _is_tax(invoice: Invoice, line: LineItem, lines: Decimal) -> bool:
+    """Say whether a line is the tax: the others make the net amount, by themselves or with charges and allowances."""
+    if not line.total or line.total != invoice.tax_amount:
+        return False
+    others = lines - line.total
+    return invoice.net_amount in (others, others + adjustments(invoice))
+
+
+def _stands_as_sum(table: Table, number: int, line: LineItem) -> bool:
+    """Say whether nothing of a line is in the document but an amount, and that only with the label of a sum."""
+    if number in table.rows or line.total is None or line.quantity is not None or line.unit_price is not None:
+        return False
+    index = table.index
+    printed = [seen for seen in index.amounts(line.total) if not index.lines[seen.line].plain]
+    return bool(printed) and all(index.label_before(seen.line, seen.token.start) in _SUMS for seen in printed)
 
 
 def _repeated(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
@@ -124,13 +131,13 @@ def _extra(invoice: Invoice) -> Iterator[Finding]:
             return
 
 
-def _unread(table: Table, invoice: Invoice, products: list[_Product]) -> Iterator[Finding]:
+def _unread(table: Table, invoice: Invoice, products: list[Product]) -> Iterator[Finding]:
     """Find rows with quantity, price and total from which no line was read, or one whose amount is missing."""
     total = sum_of_lines(invoice)
     if total is not None and lines_fit(invoice, total):
         return
     ends = _column_ends(table, invoice) or _likely_ends(invoice, products)
-    unread = _unread_rows(invoice, [one for one in products if _is_line(table.index, one, ends)])
+    unread = _unread_rows(invoice, _line_rows(table.index, products, ends))
     if unread:
         message = f"The document prints {_shown(table.index, unread[0].line)}, which no line was read from."
         with_them = (total or Decimal(0)) + sum(one.total for one in unread)
@@ -144,7 +151,15 @@ def _unread(table: Table, invoice: Invoice, products: list[_Product]) -> Iterato
         yield from _missing_amount(table, invoice, total, ends)
 
 
-def _unread_rows(invoice: Invoice, rows: list[_Product]) -> list[_Product]:
+def _line_rows(index: DocumentIndex, products: list[Product], ends: set[int]) -> list[Product]:
+    """Return the rows that are lines by their product, or by their product less a discount."""
+    rows = [one for one in products if _is_line(index, one, ends)]
+    known = {one.line for one in rows}
+    discounted = (one for one in discounted_products(index, ends) if one.line not in known)
+    return [*rows, *(one for one in discounted if _is_line(index, one, ends))]
+
+
+def _unread_rows(invoice: Invoice, rows: list[Product]) -> list[Product]:
     """Return the rows whose totals are printed more often than lines have them."""
     read = Counter(abs(line.total) for line in invoice.line_items if line.total is not None)
     unread = []
@@ -159,23 +174,27 @@ def _unread_rows(invoice: Invoice, rows: list[_Product]) -> list[_Product]:
 
 
 def _missing_amount(table: Table, invoice: Invoice, total: Decimal, ends: set[int]) -> Iterator[Finding]:
-    """Find the amount of a row that the lines lack to add up."""
+    """Find the amount of a row that the lines lack to add up.
+
+    With charges and allowances counted in, an amount alone may be one of those: only a row with a price is proof.
+    """
     places = [table.place(number, "total") for number in range(len(invoice.line_items))]
     used = {(place.line, place.start) for place in places if place}
     targets = [target for target in (invoice.net_amount, invoice.total_amount) if target is not None]
-    for target in targets:
-        printed = table.index.amounts(target - total)
-        if any(table.index.label_of_amount(seen) in _EXPLANATIONS for seen in printed):
-            continue
-        for seen in printed:
-            is_free = (seen.line, seen.token.start) not in used and seen.token.money
-            if is_free and _is_in_column(table.index, seen, ends) and _is_row(table.index, seen):
-                message = f"The lines lack {abs(target - total)}, as printed in {_shown(table.index, seen.line)}."
-                yield error("line_not_read", "line_items", message)
-                return
+    lacks = [target - total for target in targets]
+    for lack in dict.fromkeys((*lacks, *(lack - adjustments(invoice) for lack in lacks))):
+        printed = table.index.amounts(lack) if lack else ()
+        free = [seen for seen in printed if (seen.line, seen.token.start) not in used and seen.token.money]
+        rows = [seen for seen in free if _is_in_column(table.index, seen, ends) and _is_row(table.index, seen)]
+        is_explained = any(table.index.label_of_amount(seen) in _EXPLANATIONS for seen in printed)
+        whole = [seen for seen in rows if _is_whole_row(table.index, seen)]
+        for seen in itertools.islice(rows if lack in lacks and not is_explained else whole, 1):
+            message = f"The lines lack {abs(lack)}, as printed in {_shown(table.index, seen.line)}."
+            yield error("line_not_read", "line_items", message)
+            return
 
 
-def _mixed_up(table: Table, invoice: Invoice, products: list[_Product]) -> Iterator[Finding]:
+def _mixed_up(table: Table, invoice: Invoice, products: list[Product]) -> Iterator[Finding]:
     """Find lines with a number that is not their row's: the rest of the row proves it, or another row has it."""
     by_line = {one.line: one for one in products}
     ends = _column_ends(table, invoice)
@@ -193,8 +212,22 @@ def _mixed_up(table: Table, invoice: Invoice, products: list[_Product]) -> Itera
             yield error("line_not_as_printed", f"line_items.{number}.total", message)
 
 
-def _contradicts(table: Table, number: int, line: LineItem, row: _Product) -> bool:
-    """Say whether all but one number of a line are those of its row, and the row does not print that one at all."""
+def _total_of_row(table: Table, invoice: Invoice, products: list[Product]) -> Iterator[Finding]:
+    """Find a total that is printed as the amount of a row, and nowhere else."""
+    total, lines = invoice.total_amount, sum_of_lines(invoice)
+    if not total or len(invoice.line_items) < 2 or (lines is not None and lines_fit(invoice, lines)):
+        return
+    rows = {one.line for one in _line_rows(table.index, products, _column_ends(table, invoice))}
+    places = {seen.line for seen in table.index.amounts(total) if not table.index.lines[seen.line].plain}
+    if places and places <= rows:
+        message = (
+            f"{total} is printed as the amount of a line, and nowhere as the total: {_shown(table.index, min(places))}."
+        )
+        yield error("total_is_line", "total_amount", message)
+
+
+def _contradicts(table: Table, number: int, line: LineItem, row: Product) -> bool:
+    """Say whether all but one number of a line are those of its row, and the row does not print that one as well."""
     pairs = {
         "quantity": (line.quantity, row.quantity),
         "unit_price": (line.unit_price, row.price),
@@ -206,7 +239,9 @@ def _contradicts(table: Table, number: int, line: LineItem, row: _Product) -> bo
     value = pairs[wrong[0]][0]
     if value is None:
         return f"line_items.{number}.{wrong[0]}" in table.absent
-    return not any(abs(value) in map(abs, one.values) for one in table.index.amounts_in(row.line))
+    printed = sum(abs(value) in map(abs, one.values) for one in table.index.amounts_in(row.line))
+    # One printed number is not the price and the total as well.
+    return printed < sum(own is not None and abs(own) == abs(value) for own, _ in pairs.values())
 
 
 def _is_of_other_row(table: Table, number: int, span: range) -> bool:
@@ -244,20 +279,7 @@ def _starts_row(index: DocumentIndex, line: int) -> bool:
     return False
 
 
-def _products(index: DocumentIndex, line: int) -> Iterator[_Product]:
-    """Yield the first three numbers of a printed row that multiply."""
-    if index.lines[line].plain:
-        return
-    numbers = [one for one in index.amounts_in(line) if not one.part and not one.percent][:_MOST_NUMBERS]
-    read = [(one, index.convention.readings(one)) for one in numbers]
-    for (_, quantities), (_, prices), (last, totals) in itertools.combinations(read, 3):
-        for quantity, price, total in itertools.product(quantities, prices, totals):
-            if total and quantity and is_product(quantity, price, total):
-                yield _Product(line, quantity, price, total, last.start, last.end, last.money)
-                return
-
-
-def _is_line(index: DocumentIndex, product: _Product, ends: set[int]) -> bool:
+def _is_line(index: DocumentIndex, product: Product, ends: set[int]) -> bool:
     """Say whether a row is one of the table: in its column of totals, and with no label of a sum."""
     in_column = any(abs(product.end - end) <= ALIGNED for end in ends)
     before = index.text_so_far(product.line, product.start)
@@ -267,7 +289,18 @@ def _is_line(index: DocumentIndex, product: _Product, ends: set[int]) -> bool:
 
 
 def _is_row(index: DocumentIndex, seen: Seen[Amount]) -> bool:
-    return index.label_before(seen.line, seen.token.start) is None
+    """Say whether an amount is in a row without the label of a sum; units and such may be named in a whole row."""
+    label = index.label_before(seen.line, seen.token.start)
+    return label is None or (label is Label.OTHER and _is_whole_row(index, seen))
+
+
+def _is_whole_row(index: DocumentIndex, seen: Seen[Amount]) -> bool:
+    """Say whether words, a quantity and a price stand before an amount, and nothing that names a discount."""
+    before = [one for one in index.amounts_in(seen.line) if one.end <= seen.token.start]
+    numbers = [one for one in before if not one.part and not one.percent]
+    has_words = any(map(str.isalpha, index.text_so_far(seen.line, seen.token.start)))
+    is_adjustment = index.mentions_before(seen.line, seen.token.start, *_ADJUSTMENTS)
+    return has_words and len(numbers) > 1 and any(one.money for one in numbers) and not is_adjustment
 
 
 def _column_ends(table: Table, invoice: Invoice) -> set[int]:
@@ -276,7 +309,7 @@ def _column_ends(table: Table, invoice: Invoice) -> set[int]:
     return {place.end for place in places if place and not table.index.lines[place.line].plain}
 
 
-def _likely_ends(invoice: Invoice, products: list[_Product]) -> set[int]:
+def _likely_ends(invoice: Invoice, products: list[Product]) -> set[int]:
     """Return where totals end if no line was read: in two printed rows or more, or in one that is the whole sum."""
     count = Counter(one.end for one in products if one.is_money)
     sums = {abs(value) for value in (invoice.net_amount, invoice.total_amount) if value is not None}

@@ -7,14 +7,18 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 
-from pipeline.invoice.checks import adds_up, any_adds_up, error, info, warning
+from pipeline.invoice.checks import adds_up, adjustments, any_adds_up, error, info, warning
 from pipeline.invoice.index import DocumentIndex
-from pipeline.invoice.labels import Label, names_amount
+from pipeline.invoice.labels import Label, mentions_any, names_amount
 from pipeline.invoice.memo import kept_while_it_lives
 from pipeline.invoice.model import Finding, Invoice
+from pipeline.invoice.roles import is_table_head
 
 Labelled = dict[Label, set[Decimal]]
 _HEADING_REACH = 4
+_LINE_HEADS = ("quantity", "price")
+# The head of a table is no longer than this, in characters with its gaps.
+_LONGEST_HEAD = 600
 # So many allowances and charges may stand between a subtotal and the total; with more, any sum can be explained.
 _MOST_OTHERS = 6
 _MOST_TAXES = 5
@@ -36,24 +40,31 @@ def sum_doubts(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
     yield from _total(labelled, invoice)
     for field in _LABELS:
         yield from _part(index, labelled, invoice, field)
+    yield from _before_charges(index, invoice)
     yield from _printed_sum(index, invoice)
     yield from _derived(invoice)
 
 
 @kept_while_it_lives
 def labelled_sizes(index: DocumentIndex) -> Labelled:
-    """Return the sizes of all money amounts by the label beside or above them."""
+    """Return the sizes of all money amounts by the label beside or above them.
+
+    The totals of the lines stand below a `total` as well, the head of their column; they are left out.
+    """
     lines = {
         number + down
         for number, line in enumerate(index.lines)
         if not line.plain and names_amount(line.text)
         for down in range(_HEADING_REACH)
     }
+    below_heads = _below_heads_of_lines(index)
     sizes: dict[Label, set[Decimal]] = defaultdict(set)
     for seen in index.all_amounts():
         readings = index.convention.readings(seen.token)
         if seen.line in lines and seen.token.money and not seen.token.percent and len(readings) == 1:
             label = index.label_of_amount(seen)
+            if label is Label.TOTAL and seen.line in below_heads:
+                label = index.label_before(seen.line, seen.token.start)
             if label is not None:
                 sizes[label].add(abs(readings[0]))
     return sizes
@@ -75,6 +86,16 @@ def sums_of_choices(amounts: Sequence[Decimal]) -> set[Decimal]:
     return {sum(choice, Decimal(0)) for choice in itertools.chain.from_iterable(choices)}
 
 
+def _below_heads_of_lines(index: DocumentIndex) -> set[int]:
+    """Return the lines of the document so close below the head of a table of lines that it speaks for their amounts."""
+    heads = (
+        number
+        for number, line in enumerate(index.lines)
+        if len(line.text) <= _LONGEST_HEAD and mentions_any(line.text, _LINE_HEADS) and is_table_head(line.text)
+    )
+    return {head + down for head in heads for down in range(1, _HEADING_REACH)}
+
+
 def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
     """Compare the total with the amounts that the document labels as totals.
 
@@ -87,7 +108,8 @@ def _total(labelled: Labelled, invoice: Invoice) -> Iterator[Finding]:
     at_total = abs(total) in labelled[Label.TOTAL]
     totals = labelled[Label.GRAND_TOTAL] | labelled[Label.TOTAL]
     if abs(total) not in labelled[Label.DUE]:
-        totals |= labelled[Label.DUE]
+        # Nothing is due of what was paid; its total is another amount.
+        totals |= labelled[Label.DUE] - {Decimal(0)}
     # Beside a plain “total” the only doubt left is that it is the total before tax.
     nets = set() if at_total else labelled[Label.NET] | labelled[Label.OTHER] | size_of(net)
     taxes = labelled[Label.TAX] | size_of(tax)
@@ -120,6 +142,23 @@ def _is_subtotal(index: DocumentIndex, field: str, value: Decimal) -> bool:
     """Say whether a net amount stands at a label such as `subtotal` or `total` instead."""
     beside, subtotals = _beside_labels(index)
     return field == "net_amount" and abs(value) in subtotals | beside[Label.TOTAL] | beside[Label.OTHER]
+
+
+def _before_charges(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
+    """Find a net amount without charges and allowances, where the one with them is printed as such."""
+    net, tax, total, extra = invoice.net_amount, invoice.tax_amount, invoice.total_amount, adjustments(invoice)
+    if net is None or tax is None or total is None or not extra or adds_up(net, tax, total):
+        return
+    nets = _beside_labels(index)[0][Label.NET]
+    if adds_up(net + extra, tax, total) and abs(net + extra) in nets and abs(net) not in nets - _line_sums(index):
+        message = f"The document prints {net + extra} as its net amount; {net} is without charges and allowances."
+        yield error("net_before_charges", "net_amount", message)
+
+
+def _line_sums(index: DocumentIndex) -> set[Decimal]:
+    """Return the sizes of the amounts that are called the sum of the lines."""
+    found = (seen for seen in index.all_amounts() if index.mentions_before(seen.line, seen.token.start, "line_sum"))
+    return {abs(value) for seen in found for value in index.convention.readings(seen.token)}
 
 
 def _printed_sum(index: DocumentIndex, invoice: Invoice) -> Iterator[Finding]:
