@@ -459,6 +459,35 @@ async def test_a_database_that_goes_as_a_job_begins_fails_nothing(
     assert (job.result() or {})["usage"]["attempts"] == 1
 
 
+async def test_sessions_wait_for_a_database_whose_address_is_gone_too(
+    postgres_server: Server, prepared: ClusterSettings, outbox: Outbox
+) -> None:
+    """As a stopped container's name is: no attempt is lost by it, and the library's threads do not fill the log."""
+    if postgres_server.handle is None:
+        pytest.skip("the server is not ours to stop")
+    body, stopped = Body(), anyio.Event()
+
+    async def stop_once() -> None:
+        if not stopped.is_set():
+            stopped.set()
+            await anyio.to_thread.run_sync(postgres_server.stop)
+
+    body.before_answer = stop_once
+    with anyio.fail_after(60), capture_logs() as logs:
+        async with serve_cluster(outbox, body, prepared) as hub:
+            await submit(hub, claim(outbox, "a.txt"))
+            await stopped.wait()
+            while not any("Retrying" in one.get("message", "") for one in logs):  # the step cannot be kept
+                await anyio.sleep(0.1)
+            await anyio.to_thread.run_sync(postgres_server.start)
+            await hub.drained()
+    (job,) = outbox.jobs(State.DONE)
+    assert (job.result() or {})["usage"]["attempts"] == 1
+    assert len(body.done) == len(set(body.done))
+    told = [one["message"] for one in logs if one["event"] == "engine.told"]
+    assert len(told) == len(set(told))
+
+
 @pytest.mark.usefixtures("database")
 async def test_a_pause_that_is_over_when_it_is_looked_at_breaks_nothing(
     prepared: ClusterSettings, outbox: Outbox

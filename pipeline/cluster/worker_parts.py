@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from pipeline.engine.seam import Body
 from pipeline.errors import PipelineError, StorageFault
 from pipeline.invoice.store import InvoiceStore
 from pipeline.languages import KnownLanguages
+from pipeline.llm.address import api_base
 from pipeline.llm.hosts import HostSettings, host_from, look_at
 from pipeline.llm.lm_studio import load_library
 from pipeline.llm.pool import HostPool
@@ -36,17 +38,22 @@ log = structlog.get_logger()
 
 # LM Studio's own default, where a server does not say how many calls it takes at once.
 _USUAL_SLOTS = 4
+_USUAL_PORT = 1234
 _STANDBY_SECONDS = 2.0
 
 
 def host_named(name: str, settings: Settings) -> HostSettings:
-    """Return the settings of the model server a worker is bound to: one of [llm], an address, or a machine's name."""
-    known = settings.llm.each()
+    """Return the settings of the model server a worker is bound to: one of [llm], an address, or a machine's name.
+
+    Its address is in one spelling: places are counted by it, and two workers may write it differently.
+    """
+    known = [_at(host, host.base_url) for host in settings.llm.each()]
     for host in known:
-        if name in (host.base_url, urlsplit(host.base_url).hostname, urlsplit(host.base_url).netloc):
+        parts = urlsplit(host.base_url)
+        if name in (parts.hostname, parts.netloc):
             return host
-    address = name if "://" in name else f"http://{name}:1234/v1"
-    return known[0].model_copy(update={"base_url": address})
+    wanted = _at(known[0], name if "://" in name else f"http://{_with_port(name)}")
+    return next((host for host in known if host.base_url == wanted.base_url), wanted)
 
 
 async def work(settings: Settings, host: HostSettings, *, most: int | None) -> None:
@@ -68,6 +75,15 @@ async def work(settings: Settings, host: HostSettings, *, most: int | None) -> N
                 await anyio.to_thread.run_sync(here.leave)
     finally:
         database.dispose()
+
+
+def _at(host: HostSettings, address: str) -> HostSettings:
+    return host.model_copy(update={"base_url": api_base(address, allow_public_host=host.allow_public_host)})
+
+
+def _with_port(name: str) -> str:
+    bare = f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name
+    return bare if re.search(r":\d+$", bare) else f"{bare}:{_USUAL_PORT}"
 
 
 async def _be_there(settings: Settings, host: HostSettings, here: Presence, database: Engine, *, most: int) -> None:
