@@ -135,16 +135,16 @@ def test_a_worker_that_waits_for_its_host_is_stopped_in_good_order(
 ) -> None:
     """It leaves no entry of a lost worker behind."""
     url = {"PIPELINE_CLUSTER__DATABASE_URL": prepared.database_url.get_secret_value()}
-    command = [sys.executable, "-c", "from pipeline.cli.main import main; main()", "worker", "--host", "127.0.0.1:9"]
-    process = subprocess.Popen(command, env={**os.environ, **url}, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        assert any("worker.waits" in line for line in process.stderr)
-        assert len(executors(database)) == 1
-        process.send_signal(stop)
-        process.communicate(timeout=30)
-    finally:
-        process.kill()
+    command = [sys.executable, "-c", "from pipeline.cli.main import main; main()", "worker", "--host", "http://127.0.0.1:9/v1"]
+    with subprocess.Popen(command, env={**os.environ, **url}, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert any("worker.waits" in line for line in process.stderr)
+            assert len(executors(database)) == 1
+            process.send_signal(stop)
+            process.wait(30)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert executors(database) == []
 
@@ -222,6 +222,24 @@ def test_what_a_cut_connection_holds_is_taken_back(database: Engine) -> None:
     assert cut is not None
     cut.invalidate()
     cut.close()
+
+
+def test_a_worker_that_waits_for_a_place_outlives_a_lost_database(database: Engine) -> None:
+    """It asks for places again and again on the connection that is lost, until that is made anew."""
+    worker = Presence(database, "a", host="h", release="1")
+    assert worker.enter()
+    with database.connect() as other:
+        ended = text("SELECT pg_terminate_backend(:pid, 5000)")
+        assert other.execute(ended, {"pid": worker._session["pid"]}).scalar()
+    for _ in range(2):
+        with pytest.raises(StorageFault):
+            worker.take_places(2, 4)
+    with pytest.raises(StorageFault):
+        worker._tell()
+    worker._drop()
+    worker._again()
+    assert worker.take_places(2, 4) == 2
+    worker.leave()
 
 
 def test_a_name_that_was_refused_may_be_asked_for_again(prepared: ClusterSettings, database: Engine) -> None:

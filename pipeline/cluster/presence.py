@@ -154,7 +154,7 @@ class Presence:
         self._drop()
 
     def _held(self) -> Connection:
-        if self._connection is None:
+        if self._connection is None or self._connection.invalidated:
             raise StorageFault("the connection to the database is lost", hint="it is made again by itself")
         return self._connection
 
