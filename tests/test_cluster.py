@@ -135,7 +135,14 @@ def test_a_worker_that_waits_for_its_host_is_stopped_in_good_order(
 ) -> None:
     """It leaves no entry of a lost worker behind."""
     url = {"PIPELINE_CLUSTER__DATABASE_URL": prepared.database_url.get_secret_value()}
-    command = [sys.executable, "-c", "from pipeline.cli.main import main; main()", "worker", "--host", "http://127.0.0.1:9/v1"]
+    command = [
+        sys.executable,
+        "-c",
+        "from pipeline.cli.main import main; main()",
+        "worker",
+        "--host",
+        "http://127.0.0.1:9/v1",
+    ]
     with subprocess.Popen(command, env={**os.environ, **url}, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
