@@ -149,6 +149,8 @@ class Presence:
         try:
             with faults_of_storage():
                 self._connection.execute(delete(_executors).where(_executors.c.executor == self.executor))
+                # Else they fall when the server has noticed the end, and others find them taken until then.
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
         except StorageFault as fault:
             log.warning("presence.not_ended", error=fault.message)
         self._drop()
