@@ -545,7 +545,9 @@ async def test_a_database_that_goes_as_a_job_begins_fails_nothing(
 
 def test_sessions_wait_for_a_database_whose_address_is_gone_too(tmp_path: Path) -> None:
     """As a stopped container's name is: the library waits where the error says so, and else breaks sessions off."""
-    engine = _open_patiently(ClusterSettings(database_url=SecretStr(f"postgresql://me@/x?host={tmp_path}")), name="test")
+    engine = _open_patiently(
+        ClusterSettings(database_url=SecretStr(f"postgresql://me@/x?host={tmp_path}")), name="test"
+    )
     with pytest.raises(OperationalError) as away:
         engine.connect()
     assert away.value.connection_invalidated
