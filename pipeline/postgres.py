@@ -196,6 +196,13 @@ def require_postgres(engine: Engine) -> None:
         raise ConfigError(f"{told}, newer than this release's {CLUSTER_SCHEMA}", hint=hint)
 
 
+def refuse_newer(engine: Engine) -> None:
+    """Raise ConfigError for a database of a newer release, which this one must not touch."""
+    found = read_schema(engine)
+    if found is not None and found > CLUSTER_SCHEMA:
+        require_postgres(engine)
+
+
 def read_schema(engine: Engine) -> int | None:
     """Return the number of the schema, None where there is none; raise ConfigError where the database is away."""
     try:
@@ -205,15 +212,13 @@ def read_schema(engine: Engine) -> int | None:
             return connection.execute(select(_schema.c.version)).scalar()
     except (StorageFault, SQLAlchemyError) as error:
         cause = error.message if isinstance(error, StorageFault) else str(error).partition("\n")[0]
-        hint = "start PostgreSQL, and check [cluster] database_url"
+        hint = "start PostgreSQL, and check [cluster] database_url and the rights of its user"
         raise ConfigError(f"{address_of(engine)}: {cause}", hint=hint) from error
 
 
 def migrate(engine: Engine, make_tables: Callable[[Connection], None]) -> int:
     """Bring the schema to this release's; return its number. Raises ConfigError for a newer one."""
-    found = read_schema(engine)
-    if found is not None and found > CLUSTER_SCHEMA:
-        require_postgres(engine)
+    refuse_newer(engine)
     with engine.begin() as connection:
         # Two that migrate at once wait for each other.
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7303, 1)")

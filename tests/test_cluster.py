@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
+import signal
+import subprocess
+import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +20,14 @@ import pytest
 import test_invoice_store
 from postgres_server import Server
 from pydantic import SecretStr
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 from test_engines import AGENTS, RETRY, Body, claim, serve_cluster, submit
 
 from pipeline.agent.answer_form import AnswerForm
-from pipeline.cluster.durable import Cluster, Condition, Kept
+from pipeline.cli.hand_over import export_invoices
+from pipeline.cluster.durable import Cluster, Condition, Kept, _open_patiently
 from pipeline.cluster.hub import HubEngine
 from pipeline.cluster.migration import migrate_database
 from pipeline.cluster.presence import Presence, executors
@@ -89,6 +96,65 @@ def test_a_database_that_is_not_prepared_is_refused(postgres_server: Server) -> 
         assert migrate_database(settings) == migrate_database(settings) == CLUSTER_SCHEMA
         require_postgres(engine)
         engine.dispose()
+
+
+def test_a_user_without_rights_is_refused_with_the_remedy(postgres_server: Server) -> None:
+    """A half prepared database is not taken for a whole one afterwards."""
+    with postgres_server.database() as url:
+        owner = open_postgres(ClusterSettings(database_url=SecretStr(url)), name="test")
+        role = f"visitor_{uuid.uuid4().hex[:8]}"
+        with owner.begin() as connection:
+            connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'x'"))
+            connection.execute(text(f"GRANT ALL ON SCHEMA public TO {role}"))
+        visitor = make_url(url).set(username=role, password="x").render_as_string(hide_password=False)
+        try:
+            with pytest.raises(ConfigError, match=r"cannot be prepared: .*permission denied") as refused:
+                migrate_database(ClusterSettings(database_url=SecretStr(visitor)))
+            assert "own the database" in refused.value.hint
+            with pytest.raises(ConfigError, match="is not prepared"):
+                require_postgres(owner)
+        finally:
+            with owner.begin() as connection:
+                connection.execute(text(f"DROP OWNED BY {role}"))
+                connection.execute(text(f"DROP ROLE {role}"))
+            owner.dispose()
+
+
+def test_an_export_of_a_database_that_is_not_prepared_says_so(postgres_server: Server, tmp_path: Path) -> None:
+    """With the command that prepares it."""
+    with postgres_server.database() as url:
+        folders = {"inbox": str(tmp_path / "inbox"), "outbox": str(tmp_path / "outbox")}
+        cluster = {"cluster": {"database_url": url}, "daemon": {"engine": "cluster"}}
+        with pytest.raises(ConfigError, match="is not prepared") as refused:
+            export_invoices(Settings.model_validate({"folders": folders, **cluster}))
+        assert "pipeline migrate" in refused.value.hint
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_waits_for_its_host_is_stopped_in_good_order(
+    database: Engine, prepared: ClusterSettings, stop: signal.Signals
+) -> None:
+    """It leaves no entry of a lost worker behind."""
+    url = {"PIPELINE_CLUSTER__DATABASE_URL": prepared.database_url.get_secret_value()}
+    command = [
+        sys.executable,
+        "-c",
+        "from pipeline.cli.main import main; main()",
+        "worker",
+        "--host",
+        "http://127.0.0.1:9/v1",
+    ]
+    with subprocess.Popen(command, env={**os.environ, **url}, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert any("worker.waits" in line for line in process.stderr)
+            assert len(executors(database)) == 1
+            process.send_signal(stop)
+            process.wait(30)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert executors(database) == []
 
 
 @pytest.mark.parametrize(("version", "word"), [(0, "older"), (99, "newer")])
@@ -164,6 +230,24 @@ def test_what_a_cut_connection_holds_is_taken_back(database: Engine) -> None:
     assert cut is not None
     cut.invalidate()
     cut.close()
+
+
+def test_a_worker_that_waits_for_a_place_outlives_a_lost_database(database: Engine) -> None:
+    """It asks for places again and again on the connection that is lost, until that is made anew."""
+    worker = Presence(database, "a", host="h", release="1")
+    assert worker.enter()
+    with database.connect() as other:
+        ended = text("SELECT pg_terminate_backend(:pid, 5000)")
+        assert other.execute(ended, {"pid": worker._session["pid"]}).scalar()
+    for _ in range(2):
+        with pytest.raises(StorageFault):
+            worker.take_places(2, 4)
+    with pytest.raises(StorageFault):
+        worker._tell()
+    worker._drop()
+    worker._again()
+    assert worker.take_places(2, 4) == 2
+    worker.leave()
 
 
 def test_a_name_that_was_refused_may_be_asked_for_again(prepared: ClusterSettings, database: Engine) -> None:
@@ -457,6 +541,17 @@ async def test_a_database_that_goes_as_a_job_begins_fails_nothing(
     here.leave()
     (job,) = outbox.jobs(State.DONE)
     assert (job.result() or {})["usage"]["attempts"] == 1
+
+
+def test_sessions_wait_for_a_database_whose_address_is_gone_too(tmp_path: Path) -> None:
+    """As a stopped container's name is: the library waits where the error says so, and else breaks sessions off."""
+    engine = _open_patiently(
+        ClusterSettings(database_url=SecretStr(f"postgresql://me@/x?host={tmp_path}")), name="test"
+    )
+    with pytest.raises(OperationalError) as away:
+        engine.connect()
+    assert away.value.connection_invalidated
+    engine.dispose()
 
 
 @pytest.mark.usefixtures("database")

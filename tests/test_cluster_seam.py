@@ -16,7 +16,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from pipeline.agents import load_agents
 from pipeline.cluster.task import Task, flow_of, job_of, outcome_from_text, outcome_to_text
-from pipeline.config import shipped_config
+from pipeline.cluster.worker_parts import host_named
+from pipeline.config import Settings, shipped_config
 from pipeline.errors import ConfigError, StorageFault
 from pipeline.invoice.own_fields import OwnField
 from pipeline.job import State
@@ -45,6 +46,28 @@ def test_a_wrong_address_is_refused_with_its_remedy(url: str, told: str) -> None
     with pytest.raises(ConfigError, match=told) as refused:
         database_url(ClusterSettings(database_url=SecretStr(url)))
     assert "PIPELINE_CLUSTER__DATABASE_URL" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("gpu-1", "http://gpu-1:1234/v1"),
+        ("gpu-1:8080", "http://gpu-1:8080/v1"),
+        ("10.0.0.7:8080", "http://10.0.0.7:8080/v1"),
+        ("::1", "http://[::1]:1234/v1"),
+        ("[::1]:8080", "http://[::1]:8080/v1"),
+        ("http://gpu-1:8080", "http://gpu-1:8080/v1"),
+        ("http://gpu-1:8080/v1/", "http://gpu-1:8080/v1"),
+        ("near", "http://near:4321/v1"),
+        ("http://near:4321", "http://near:4321/v1"),
+    ],
+)
+def test_a_host_has_one_address_however_it_is_written(name: str, address: str) -> None:
+    """Places are counted by it; a host of the settings brings its own model with it."""
+    hosts = [{"base_url": "http://far:1234/v1", "model": "a"}, {"base_url": "http://near:4321/v1/", "model": "b"}]
+    found = host_named(name, Settings.model_validate({"llm": {"hosts": hosts}}))
+    assert found.base_url == address
+    assert found.model == ("b" if "near" in name else "a")
 
 
 def test_errors_of_both_libraries_mean_an_absent_database(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pipeline.cli.tables import counted, notes
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.export import Filter, Form, day_from, export_to, since_day, stream_text, undated
+from pipeline.postgres import require_postgres
 
 
 def export_invoices(
@@ -37,6 +38,8 @@ def export_invoices(
     if kind is Form.JSON and locale:
         raise ConfigError("--locale goes with csv", hint="JSON has one form for all countries")
     with open_folders(settings) as folders:
+        if folders.shared is not None:
+            require_postgres(folders.shared)
         if out is None:
             stream_text(folders.store, sys.stdout, form=kind, wanted=wanted, lines=lines, locale=locale)
         else:

@@ -135,7 +135,7 @@ def _daemon_line(status: Status) -> str:
 
 def _cluster_rows(cluster: dict[str, Any]) -> list[tuple[str, str]]:
     if cluster["error"]:
-        return [("cluster", escape(cluster["error"]))]
+        return [("cluster", escape(f"{cluster['error']}; to do: {cluster['hint']}"))]
     rows = [("cluster", f"{cluster['queued']} queued, {cluster['running']} running")]
     for one in cluster["workers"]:
         told = "lost" if one["lost"] else "waits for a place" if not one["places"] else counted(one["places"], "place")

@@ -6,6 +6,8 @@ A job is a workflow whose id is made of the job's name; each of its steps is a b
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ from typing import Any
 
 import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, StepOptions, WorkflowStatus, error
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 
 from pipeline.errors import ConfigError, StorageFault
 from pipeline.llm.protocol import JsonObject
@@ -31,6 +34,8 @@ JOBS, SUSPECTS = "jobs", "suspects"
 _WORKFLOW = "run_job"
 _COLLECTED, _RESUMES, _REASON = "collected", "resumes", "stopped_because"
 _AT_ONCE = 200
+_SAME_AGAIN_SECONDS = 600.0
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
 
 Function = Callable[[], Coroutine[Any, Any, JsonObject]]
 Work = Callable[[str, JsonObject], Awaitable[JsonObject]]
@@ -200,6 +205,7 @@ class Runtime:
         self._settings = settings
         self._executor = executor
         self._work = work
+        self._database = _open_patiently(settings, name=f"pipeline {executor}")
 
     def launch(self) -> None:
         """Begin to take jobs. Raises ConfigError where the database's schema is not that of the library."""
@@ -221,21 +227,17 @@ class Runtime:
     def stop(self, *, grace_seconds: float) -> None:
         """Take no more jobs, and end when the running ones have, or after the grace time. Blocks."""
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=round(grace_seconds))
+        self._database.dispose()
 
     def _config(self) -> DBOSConfig:
         return {
             "name": APPLICATION,
-            "system_database_url": _plain_url(self._settings),
+            "system_database_engine": self._database,
             "application_version": APPLICATION_VERSION,
             "executor_id": self._executor,
             "serializer": DBOSPortableJSONSerializer(),
             "run_migrations": False,
             "use_listen_notify": True,
-            "sys_db_pool_size": self._settings.connections,
-            "db_engine_kwargs": {
-                "connect_args": connect_options(self._settings, name=f"pipeline {self._executor}"),
-                "pool_pre_ping": True,
-            },
             "log_level": "WARNING",
         }
 
@@ -247,6 +249,27 @@ async def keep_step(name: str, function: Function, *, preemptible: bool = False)
     """
     options: StepOptions = {"name": name, "preemptible": preemptible}
     return await DBOS.run_step_async(options, function)
+
+
+def _open_patiently(settings: ClusterSettings, *, name: str) -> Engine:
+    """Return the database such that the library waits for it whenever no connection can be made.
+
+    By itself it waits where the server refuses, and breaks the session off where its name or socket is gone.
+    """
+    engine = create_engine(
+        database_url(settings),
+        pool_size=settings.connections,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args=connect_options(settings, name=name),
+    )
+
+    @event.listens_for(engine, "handle_error")
+    def mark(context: ExceptionContext) -> None:
+        if context.connection is None:
+            context.is_disconnect = True
+
+    return engine
 
 
 @contextmanager
@@ -280,11 +303,27 @@ def _plain_url(settings: ClusterSettings) -> str:
 
 
 class _IntoLog(logging.Handler):
-    """Bring the library's warnings into the pipeline's log; its messages may name rows, never texts."""
+    """Bring the library's warnings into the pipeline's log; its messages may name rows, never texts.
+
+    While the database is away each of its threads says so several times a second: the same is told once in a while.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_at: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = type(record.exc_info[1]).__name__ if record.exc_info else ""
-        log.log(record.levelno, "engine.told", message=record.getMessage().partition("\n")[0], error_type=error)
+        message = record.getMessage().partition("\n")[0]
+        if self._is_new(_NUMBERS.sub("", message), time.monotonic()):
+            error = type(record.exc_info[1]).__name__ if record.exc_info else ""
+            log.log(record.levelno, "engine.told", message=message, error_type=error)
+
+    def _is_new(self, text: str, now: float) -> bool:
+        self._told_at = {one: at for one, at in self._told_at.items() if now - at < _SAME_AGAIN_SECONDS}
+        if text in self._told_at:
+            return False
+        self._told_at[text] = now
+        return True
 
 
 def _route_logs() -> None:

@@ -273,7 +273,7 @@ class HubEngine(FileEngine):
                 if await anyio.to_thread.run_sync(self._workers, abandon_on_cancel=True):
                     seen_at = anyio.current_time()
             if anyio.current_time() - seen_at > seconds:
-                hint = "start one with `pipeline worker --host NAME`;"
+                hint = "start one with `pipeline worker --host NAME`"
                 self.host_lost = HostFault(f"no worker was there for {seconds:g} s", hint=hint)
                 self.stop()
 

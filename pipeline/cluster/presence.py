@@ -149,12 +149,14 @@ class Presence:
         try:
             with faults_of_storage():
                 self._connection.execute(delete(_executors).where(_executors.c.executor == self.executor))
+                # Else they fall when the server has noticed the end, and others find them taken until then.
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
         except StorageFault as fault:
             log.warning("presence.not_ended", error=fault.message)
         self._drop()
 
     def _held(self) -> Connection:
-        if self._connection is None:
+        if self._connection is None or self._connection.invalidated:
             raise StorageFault("the connection to the database is lost", hint="it is made again by itself")
         return self._connection
 

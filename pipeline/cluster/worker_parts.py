@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
 import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import anyio
@@ -26,6 +29,7 @@ from pipeline.engine.seam import Body
 from pipeline.errors import PipelineError, StorageFault
 from pipeline.invoice.store import InvoiceStore
 from pipeline.languages import KnownLanguages
+from pipeline.llm.address import api_base
 from pipeline.llm.hosts import HostSettings, host_from, look_at
 from pipeline.llm.lm_studio import load_library
 from pipeline.llm.pool import HostPool
@@ -36,17 +40,22 @@ log = structlog.get_logger()
 
 # LM Studio's own default, where a server does not say how many calls it takes at once.
 _USUAL_SLOTS = 4
+_USUAL_PORT = 1234
 _STANDBY_SECONDS = 2.0
 
 
 def host_named(name: str, settings: Settings) -> HostSettings:
-    """Return the settings of the model server a worker is bound to: one of [llm], an address, or a machine's name."""
-    known = settings.llm.each()
+    """Return the settings of the model server a worker is bound to: one of [llm], an address, or a machine's name.
+
+    Its address is in one spelling: places are counted by it, and two workers may write it differently.
+    """
+    known = [_at(host, host.base_url) for host in settings.llm.each()]
     for host in known:
-        if name in (host.base_url, urlsplit(host.base_url).hostname, urlsplit(host.base_url).netloc):
+        parts = urlsplit(host.base_url)
+        if name in (parts.hostname, parts.netloc):
             return host
-    address = name if "://" in name else f"http://{name}:1234/v1"
-    return known[0].model_copy(update={"base_url": address})
+    wanted = _at(known[0], name if "://" in name else f"http://{_with_port(name)}")
+    return next((host for host in known if host.base_url == wanted.base_url), wanted)
 
 
 async def work(settings: Settings, host: HostSettings, *, most: int | None) -> None:
@@ -68,6 +77,15 @@ async def work(settings: Settings, host: HostSettings, *, most: int | None) -> N
                 await anyio.to_thread.run_sync(here.leave)
     finally:
         database.dispose()
+
+
+def _at(host: HostSettings, address: str) -> HostSettings:
+    return host.model_copy(update={"base_url": api_base(address, allow_public_host=host.allow_public_host)})
+
+
+def _with_port(name: str) -> str:
+    bare = f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name
+    return bare if re.search(r":\d+$", bare) else f"{bare}:{_USUAL_PORT}"
 
 
 async def _be_there(settings: Settings, host: HostSettings, here: Presence, database: Engine, *, most: int) -> None:
@@ -101,14 +119,51 @@ async def _be_there(settings: Settings, host: HostSettings, here: Presence, data
             await here.keep(every_seconds=every, attend=lambda: recovery.look(lambda: station.at_work))
 
         tasks.start_soon(keep)
-        await load_library()
-        model = HostPool([host_from(await _take_places(here, host, most=most))])
-        try:
-            await _serve(settings, station, recovery, here.executor)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await model.aclose()
+        with _open_signals() as signals:
+            bound = await _bind(here, host, signals, most=most)
+            if bound is not None:
+                model = HostPool([host_from(bound)])
+                try:
+                    await _serve(settings, station, recovery, here.executor, signals)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await model.aclose()
+        tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def _open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
+    """Give the signals that ask for the end; where asyncio has no handlers for them, Ctrl-C cancels everything."""
+    if sys.platform == "win32":
+        yield _never()
+        return
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        yield signals
+
+
+async def _never() -> AsyncIterator[signal.Signals]:
+    await anyio.sleep_forever()
+    yield signal.SIGINT
+
+
+async def _bind(
+    here: Presence, host: HostSettings, signals: AsyncIterator[signal.Signals], *, most: int
+) -> HostSettings | None:
+    """Wait for a place at the host; return None where a signal comes first."""
+    bound: HostSettings | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def stop() -> None:
+            await anext(signals)
             tasks.cancel_scope.cancel()
+
+        tasks.start_soon(stop)
+        await load_library()
+        bound = await _take_places(here, host, most=most)
+        tasks.cancel_scope.cancel()
+    if bound is None:
+        log.info("worker.stopped", worker=here.executor, jobs=0)
+    return bound
 
 
 async def _take_places(here: Presence, host: HostSettings, *, most: int) -> HostSettings:
@@ -134,12 +189,14 @@ async def _take_places(here: Presence, host: HostSettings, *, most: int) -> Host
         await anyio.sleep(_STANDBY_SECONDS)
 
 
-async def _serve(settings: Settings, station: Station, recovery: Recovery, executor: str) -> None:
+async def _serve(
+    settings: Settings, station: Station, recovery: Recovery, executor: str, signals: AsyncIterator[signal.Signals]
+) -> None:
     runtime = Runtime(settings.cluster, executor=executor, work=station.work)
     runtime.launch()
     log.info("worker.started", worker=executor)
     try:
-        await _until_stopped(runtime, station, grace_seconds=settings.daemon.grace_seconds)
+        await _until_stopped(runtime, station, signals, grace_seconds=settings.daemon.grace_seconds)
     finally:
         with anyio.CancelScope(shield=True):
             station.interrupt()
@@ -148,29 +205,28 @@ async def _serve(settings: Settings, station: Station, recovery: Recovery, execu
         log.info("worker.stopped", worker=executor, jobs=station.ended)
 
 
-async def _until_stopped(runtime: Runtime, station: Station, *, grace_seconds: float) -> None:
+async def _until_stopped(
+    runtime: Runtime, station: Station, signals: AsyncIterator[signal.Signals], *, grace_seconds: float
+) -> None:
     """Wait for the first signal, then until the sessions have ended, the grace time is over, or a second signal."""
-    if sys.platform == "win32":  # asyncio has no signal handlers there: Ctrl-C cancels everything at once
-        await anyio.sleep_forever()
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        await anext(signals)
-        log.info("worker.draining", grace_seconds=grace_seconds)
-        async with anyio.create_task_group() as tasks:
+    await anext(signals)
+    log.info("worker.draining", grace_seconds=grace_seconds)
+    async with anyio.create_task_group() as tasks:
 
-            async def again() -> None:
-                await anext(signals)
-                log.warning("worker.interrupted")
-                station.interrupt()
+        async def again() -> None:
+            await anext(signals)
+            log.warning("worker.interrupted")
+            station.interrupt()
 
-            async def hurry() -> None:
-                await anyio.sleep(grace_seconds)
-                log.warning("worker.grace_ended", grace_seconds=grace_seconds)
-                station.interrupt()
+        async def hurry() -> None:
+            await anyio.sleep(grace_seconds)
+            log.warning("worker.grace_ended", grace_seconds=grace_seconds)
+            station.interrupt()
 
-            tasks.start_soon(again)
-            tasks.start_soon(hurry)
-            await anyio.to_thread.run_sync(lambda: runtime.stop(grace_seconds=grace_seconds + 5))
-            tasks.cancel_scope.cancel()
+        tasks.start_soon(again)
+        tasks.start_soon(hurry)
+        await anyio.to_thread.run_sync(lambda: runtime.stop(grace_seconds=grace_seconds + 5))
+        tasks.cancel_scope.cancel()
 
 
 async def _give_back(recovery: Recovery) -> None:
