@@ -72,7 +72,7 @@ class ClusterSettings(BaseModel, frozen=True, extra="forbid"):
         description="most bytes of page pictures that travel with a job; one with more is read without its pictures",
     )
     connections: int = Field(
-        4, ge=2, le=100, description="connections to the database that one process has for steps; it needs 3 more"
+        4, ge=2, le=100, description="connections to the database that one process has for steps; it needs up to 5 more"
     )
     connect_timeout_seconds: int = Field(10, ge=1, le=600, description="longest wait for one connection, in seconds")
 

@@ -19,6 +19,7 @@ import anyio.to_thread
 import pytest
 import test_invoice_store
 from postgres_server import Server
+from psycopg import OperationalError as DriverError
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
@@ -27,6 +28,7 @@ from test_engines import AGENTS, RETRY, Body, claim, serve_cluster, submit
 
 from pipeline.agent.answer_form import AnswerForm
 from pipeline.cli.hand_over import export_invoices
+from pipeline.cluster import durable
 from pipeline.cluster.durable import Cluster, Condition, Kept, _open_patiently
 from pipeline.cluster.hub import HubEngine
 from pipeline.cluster.migration import migrate_database
@@ -42,6 +44,7 @@ from pipeline.index import JobIndex
 from pipeline.invoice.store import InvoiceStore
 from pipeline.job import Claim, State
 from pipeline.languages import KnownLanguages, Language
+from pipeline.llm.protocol import JsonObject
 from pipeline.outbox import JobFolder, Outbox
 from pipeline.postgres import CLUSTER_SCHEMA, ClusterSettings, database_url, open_postgres, require_postgres
 from pipeline.result import Outcome
@@ -587,3 +590,17 @@ async def test_doctor_looks_at_database_and_workers(
     assert (last.name, last.grade) == ("database", Grade.BAD)
     assert "99" in last.seen
     assert last.remedy
+
+
+async def test_a_step_that_the_database_breaks_off_is_no_fault_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library waits for most of what can happen to a connection; the rest must not end a session."""
+
+    async def break_off(*_: object) -> None:
+        raise OperationalError("INSERT", {}, DriverError("consuming input failed"))
+
+    async def nothing() -> JsonObject:
+        return {}
+
+    monkeypatch.setattr(durable.DBOS, "run_step_async", break_off)
+    with pytest.raises(StorageFault):
+        await durable.keep_step("a step", nothing)

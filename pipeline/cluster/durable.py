@@ -245,10 +245,12 @@ class Runtime:
 async def keep_step(name: str, function: Function, *, preemptible: bool = False) -> JsonObject:
     """Run the function as the workflow's next step and keep what it gives; if it was kept before, return that.
 
-    A preemptible one is stopped soon after its workflow is cancelled.
+    A preemptible one is stopped soon after its workflow is cancelled. A database that is away in a way that the library
+    does not wait for is a StorageFault.
     """
     options: StepOptions = {"name": name, "preemptible": preemptible}
-    return await DBOS.run_step_async(options, function)
+    with faults_of_storage():
+        return await DBOS.run_step_async(options, function)
 
 
 def _open_patiently(settings: ClusterSettings, *, name: str) -> Engine:
