@@ -96,11 +96,13 @@ async def test_a_session_that_broke_off_between_parts_asks_for_the_others_only(
 async def test_what_comes_behind_a_refused_part_is_read_anew(tmp_path: Path, settings: Settings) -> None:
     """A part in the middle that turns out too large is made smaller, and so are those behind it; it replays so."""
     refusal = FaultRule(fault=Fault.OVERFLOW_SIZE_EXCEEDED, kind=CallKind.EXTRACTION, marker="Shackle type 0080")
+    # First beside others, then alone, and then as often as a fault that passes.
+    times = 2 + settings.llm.fault_retries
     host = StandInSettings(
-        context_tokens=65_536, delay_seconds=0.02, faults=(refusal.model_copy(update={"nth": 3, "times": 2}),)
+        context_tokens=65_536, delay_seconds=0.02, faults=(refusal.model_copy(update={"nth": 3, "times": times}),)
     )
     async with read_document(tmp_path, settings, host) as (app, server, job):
-        assert server.stats.faults["overflow_size_exceeded"] == 2
+        assert server.stats.faults["overflow_size_exceeded"] == times
         record = job.record()
         assert sum("refused" in step.output for step in record.steps.values()) == 1  # type: ignore[union-attr]
         for number in (1, 4):
