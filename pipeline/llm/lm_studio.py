@@ -36,7 +36,6 @@ from pipeline.llm.salvage import salvage
 log = structlog.get_logger()
 
 _CLOSING_SECONDS = 2.0
-_COLLECTED_AFTER = (5000, 5, 5)
 _PROVIDER = "lm_studio"
 _NOBODY = "http://127.0.0.1:9/v1"
 
@@ -276,9 +275,6 @@ def _import_without_collector(*names: str) -> list[Any]:
         modules = [importlib.import_module(name) for name in names]
         # Nor will it be: otherwise each full collection walks through all of it, and no call moves for 0.1 s.
         gc.freeze()
-        # Most of what a call makes goes without the collector. As often as it comes by itself it finds a few hundred
-        # objects that are still in use, and takes three times as long for the same garbage.
-        gc.set_threshold(*_COLLECTED_AFTER)
         return modules
     finally:
         if collecting:
