@@ -63,7 +63,12 @@ async def test_every_operation_on_the_disk_may_go_wrong(
 
 @pytest.mark.parametrize(
     ("scenario", "fault", "first"),
-    [(DONE, Fault.ERROR, 1), (DONE, Fault.TORN, 2), (DONE, Fault.BEFORE, 3), (APART, Fault.TORN, 4)],
+    [
+        (DONE, Fault.ERROR, 1),
+        pytest.param(DONE, Fault.TORN, 2, marks=pytest.mark.slow),
+        pytest.param(DONE, Fault.BEFORE, 3, marks=pytest.mark.slow),
+        (APART, Fault.TORN, 4),
+    ],
     ids=["error", "torn", "before", "two file systems"],
 )
 async def test_an_operation_on_the_disk_may_go_wrong(

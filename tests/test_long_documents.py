@@ -147,6 +147,7 @@ async def test_an_answer_that_would_surely_be_too_long_is_not_asked_for(tmp_path
         assert (await replay_recorded(job, app.worker)).same
 
 
+@pytest.mark.slow
 async def test_the_session_of_a_long_document_sees_only_its_ends(
     tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,7 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(PIECES | st.text(max_size=6), max_size=60).map(" ".join))
 @settings(max_examples=150, deadline=None)
 def test_never_fails_and_never_invents(text: str) -> None:
