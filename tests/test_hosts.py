@@ -270,7 +270,7 @@ async def test_a_one_shot_command_waits_only_so_long() -> None:
     """With a longest wait set, an absent host is raised with its reason and remedy."""
     server = FakeServer(looks=[AWAY])
     with pytest.raises(HostFault, match="no model server answers") as caught:
-        await hosted(server, max_wait_seconds=0.01).complete(request())
+        await hosted(server, max_wait_seconds=0.2).complete(request())
     assert caught.value.hint == "start it"
     assert server.looked > 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import anyio
 
@@ -24,27 +24,26 @@ class Waiting:
         self._count()
         return self._seconds
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
+    def call(self) -> AbstractContextManager[None]:
         """Have a call open for the length of the block."""
-        self._count()
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._count()
-            self._open -= 1
+        return self._during(calls=1)
+
+    def work(self) -> AbstractContextManager[None]:
+        """Have an open call worked on for the length of the block."""
+        return self._during(works=1)
 
     @contextmanager
-    def work(self) -> Iterator[None]:
-        """Have an open call worked on for the length of the block."""
-        self._count()
-        self._at_work += 1
+    def _during(self, *, calls: int = 0, works: int = 0) -> Iterator[None]:
+        self._change(calls, works)
         try:
             yield
         finally:
-            self._count()
-            self._at_work -= 1
+            self._change(-calls, -works)
+
+    def _change(self, calls: int, works: int) -> None:
+        self._count()
+        self._open += calls
+        self._at_work += works
 
     def _count(self) -> None:
         now = self._clock()
