@@ -98,7 +98,7 @@ class HostPool:
         return states[0] if lost else None
 
     async def absence_now(self) -> HostState | None:
-        """Return the same; hosts that nobody has looked at yet are looked at."""
+        """Return `absence` once every host has been looked at, which the first to ask sees to."""
         if any(state.status is HostStatus.UNKNOWN for state in self.states):
             await self.glance()
         return self.absence
